@@ -91,24 +91,49 @@ def test_other_users_links_in_circles_end(tmp_path: Path) -> None:
 
 # Nobody can watch anything in a user namespace whose limit is none; outside of it nothing changes.
 EXHAUSTED = """\
-echo 0 >/proc/sys/user/max_inotify_instances
+echo "$1" >/proc/sys/user/max_inotify_$0
+shift
 exec "$@"
 """
 ARMS = """\
 from reconciler.host.machine.watching import FileWatch
 watch = FileWatch(print)
-print(watch.arm(["/"]), watch.arm(["/"]), bool(watch.failure))
+print(watch.arm(["/", "/etc"]), watch.arm(["/", "/etc"]), bool(watch.failure))
 watch.close()
 """
 
 
 @pytest.mark.root
-def test_a_kernel_that_watches_no_more_is_told_and_asked_again() -> None:
+@pytest.mark.parametrize("limit", [("instances", "0"), ("watches", "0"), ("watches", "1")])
+def test_a_kernel_that_watches_no_more_is_told_and_asked_again(limit: tuple[str, str]) -> None:
     done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "sh", "-c", EXHAUSTED, "sh", sys.executable, "-c", ARMS],
+        ["unshare", "--user", "--map-root-user", "sh", "-c", EXHAUSTED, *limit, sys.executable, "-c", ARMS],
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert done.stdout == "True True True\n"
+
+
+MAY_NOT = """\
+import os, sys
+from reconciler.host.machine.watching import FileWatch
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+watch = FileWatch(print)
+print(watch.arm(["/", sys.argv[1]]), watch.arm(["/", sys.argv[1]]), watch.failure)
+watch.close()
+"""
+
+
+@pytest.mark.root
+def test_a_folder_that_may_not_be_looked_into_keeps_the_others_from_nothing(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    done = subprocess.run(
+        [sys.executable, "-c", MAY_NOT, tmp_path],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.stdout == "True False \n"

@@ -58,9 +58,10 @@ class FileWatch:
             return False
         self.close()
         try:
-            notify = RustNotify(
-                list(folders), False, False, 0, recursive=False, ignore_permission_denied=True
-            )
+            # What may not be looked into is left out here: told to ignore that, the library ignores every
+            # error of inotify_add_watch(2), the limit of watches too.
+            seen = [folder for folder in folders if os.access(folder, os.R_OK, effective_ids=True)]
+            notify = RustNotify(seen, False, False, 0, recursive=False, ignore_permission_denied=False)
         except (OSError, RuntimeError) as error:
             # RuntimeError is the library's own for what it does not know, such as a limit of inotify.
             self.failure = str(error)
