@@ -2,7 +2,13 @@
 
 import sys
 
-from reconciler.cli import main
+_INTERRUPTED = 130
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from reconciler.cli import main
+
+        code = main()
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    sys.exit(code)

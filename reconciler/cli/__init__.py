@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from reconciler.cli import channels
 
+_INTERRUPTED = 130  # reconciler.errors has it too, which is not imported yet
 UMASK = 0o022
 """That of the units: files for others are readable, and written by their owner alone."""
 
@@ -21,7 +22,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         rejected; 4 ``plan --check`` found updates pending; 5 transient; 70 a defect of ours; 130
         interrupted.
     """
-    arguments = tuple(sys.argv[1:] if argv is None else argv)
+    # Around all of it: to be told to end while modules are imported is no defect.
+    try:
+        return _main(tuple(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _main(arguments: Sequence[str]) -> int:
     # Whatever the caller's is: nothing that this program or its children write may be writable by others.
     os.umask(os.umask(UMASK) | UMASK)
     channels.guard()
@@ -29,10 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # heavy is imported, the argument parser included.
     from reconciler.cli.wiring import quiet
 
-    try:
-        code = quiet.tick(arguments)
-    except KeyboardInterrupt:
-        return 130
+    code = quiet.tick(arguments)
     if code is not None:
         return code
     from reconciler.cli import dispatch

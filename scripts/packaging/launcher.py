@@ -9,7 +9,13 @@ import sys
 _FOLDER = sys.executable.removesuffix("/bin/python3")
 sys.path.append(f"{_FOLDER}/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages")
 
-from reconciler.cli import main  # noqa: E402 - only now it can be found
+_INTERRUPTED = 130
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from reconciler.cli import main
+
+        code = main()
+    except KeyboardInterrupt:  # also while modules are imported
+        code = _INTERRUPTED
+    sys.exit(code)

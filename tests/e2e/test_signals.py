@@ -60,3 +60,29 @@ def test_the_package_manager_goes_on_and_the_next_tick_says_how_it_ended(
     assert (record["outcome"], record["code"], record["reason"]) == ("applied", "", "")
     assert "the tick that began it was ended from outside" in record["notes"][0]
     assert machine.versions()["slow"] == "1.1"
+
+
+EARLY = """\
+import runpy, signal, sys
+name = sys.argv.pop(1)
+class Finder:
+    def find_spec(self, found, path=None, target=None):
+        if found == name:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("reconciler", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["reconciler.cli", "reconciler.cli.wiring.quiet", "reconciler.cli.dispatch"]
+)
+def test_told_to_end_while_it_imports_it_ends_without_a_word(module: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY, module, "--config", str(tmp_path / "config.yaml"), "run"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
