@@ -17,6 +17,7 @@ from pathlib import Path
 
 import reconciler
 from reconciler import process
+from reconciler.agent.overlong import PATIENCE, Overlong, Step
 from reconciler.agent.wakeup import Cause, Past, Wake, next_wake, waits_for
 from reconciler.agent.watch_settings import WatchSettings
 from reconciler.durable import replace_file
@@ -49,8 +50,6 @@ _PROGRAM = (str(reconciler.__file__),)
 _LONGEST_SLEEP = timedelta(seconds=30)
 """The clock may be set, or the machine be suspended, while we sleep; and where files cannot be watched, they
 are looked at so often."""
-_PATIENCE = timedelta(seconds=10)
-"""For a child that was asked to end; then it is killed, which leaves no more to mend than a power cut."""
 
 
 class Watch:
@@ -88,6 +87,7 @@ class Watch:
         self._said = ""
         self._check: process.Child | None = None
         self._tick: process.Child | None = None
+        self._overlong: Overlong | None = None
         self._began = self._clock.now()
         self._exit: int | None = None
         self._kill_at: timedelta | None = None
@@ -129,6 +129,8 @@ class Watch:
             spans.append(self._kill_at - self._clock.elapsed())
         if self._is_idle:
             spans.append(self._next().wait)
+        if self._overlong is not None and (span := self._overlong.wait(self._clock.elapsed())) is not None:
+            spans.append(span)
         seconds = max(0.0, min(spans).total_seconds())
         select.select([self._heard], [], [], seconds)
         self._manager.alive()
@@ -168,7 +170,7 @@ class Watch:
         self._manager.stopping("ends")
         for child in self._children:
             child.interrupt()
-        self._kill_at = self._clock.elapsed() + _PATIENCE
+        self._kill_at = self._clock.elapsed() + PATIENCE
 
     def _look_around(self) -> None:
         """Find out what has changed on the disk since the last time."""
@@ -232,6 +234,9 @@ class Watch:
         if self._refusal and self._settings is not None:
             config = self._settings.state_dir / LAST_GOOD
         self._tick = process.start((*self._command, "--config", str(config), "run"), env=_environment())
+        if self._settings is not None:
+            limit, state_dir = self._settings.tick_timeout, self._settings.state_dir
+            self._overlong = Overlong(self._clock.elapsed(), limit, state_dir)
 
     def _attend(self) -> None:
         """See which children have ended, and what they came to."""
@@ -244,8 +249,24 @@ class Watch:
             if self._exit is None:
                 self._conclude_check(code, out, err.decode("utf-8", "replace"))
         if self._tick is not None and (code := self._tick.poll()) is not None:
-            self._tick = None
+            self._tick = self._overlong = None
             self._conclude_tick(code)
+
+        if self._tick is not None and self._overlong is not None and self._exit is None:
+            self._mind(self._tick, self._overlong)
+
+    def _mind(self, tick: process.Child, overlong: Overlong) -> None:
+        """Tell of a tick that is at work too long, and end it where that may be."""
+        step, said = overlong.look(self._clock.elapsed())
+        if said:
+            self._note(said)
+        match step:
+            case Step.INTERRUPT:
+                tick.interrupt()
+            case Step.KILL:
+                tick.kill()
+            case Step.WAIT:
+                pass
 
     def _conclude_tick(self, code: int) -> None:
         is_transient = code in {TRANSIENT, INTERRUPTED} or code < 0

@@ -22,12 +22,14 @@ class WatchSettings:
     Attributes:
         digest: SHA-256 of the file that was checked.
         interval: Longest time between two ticks.
+        tick_timeout: After which a tick at work is ended.
         state_dir: The state folder, which exists.
         watched: By what a person calls it, the files and folders whose change wakes.
     """
 
     digest: str
     interval: timedelta
+    tick_timeout: timedelta
     state_dir: Path
     watched: Mapping[str, tuple[str, ...]]
 
@@ -42,6 +44,7 @@ class WatchSettings:
             found = json.loads(text)
             watched = {str(name): tuple(map(str, paths)) for name, paths in found["watched"].items()}
             interval = timedelta(seconds=float(found["tick"]))
-            return cls(str(found["digest"]), interval, Path(found["state_dir"]), watched)
+            timeout = timedelta(seconds=float(found["tick_timeout"]))
+            return cls(str(found["digest"]), interval, timeout, Path(found["state_dir"]), watched)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError("its check did not say what is watched") from error

@@ -323,6 +323,9 @@ class Config(Strictly):
     tick: Length = timedelta(minutes=15)
     """How often a tick begins at least, by the timer or by ``watch``; ``status`` tells when one is due."""
 
+    tick_timeout: Length = timedelta(days=1)
+    """A tick of ``watch`` that is at work so long is ended, unless a package manager is at work."""
+
     alert_after: int = Field(default=8, ge=1, le=10_000)
     """Ticks in a row that end with exit code 5 before that is told, and the exit code is 1."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler import launch
 from reconciler.agent.wakeup import FIRST_RETRY
 from reconciler.host.state import next_tick
 from tests.e2e.site import POLICY, Site
@@ -375,6 +376,39 @@ def test_a_killed_tick_is_made_again_soon(site: Site, watch: Watch, lab: AptLab)
             os.kill(daemon.child, signal.SIGKILL)
             assert "again after a transient failure, 1 in a row" in daemon.wait_until("next tick")
             connection.close()
+    assert "the tick was killed by signal 9" in daemon.said
+
+
+def test_a_tick_that_does_not_end_is_told_and_ended_but_never_while_packages_are_changed(
+    site: Site, watch: Watch, lab: AptLab
+) -> None:
+    execution = site.state / "runs" / "20261121T020004Z-0001" / "step-1-1"
+    execution.mkdir(parents=True)
+    order = launch.order(["sleep", "100"], {"PATH": os.environ["PATH"]}, execution)
+    with (
+        silent_server() as (address, server),
+        subprocess.Popen(launch.COMMAND, stdin=subprocess.PIPE) as patching,
+    ):
+        assert patching.stdin is not None
+        patching.stdin.write(order)
+        patching.stdin.close()
+        try:
+            site.configure(environment=lab.environment, policy={"remote": address}, tick_timeout="2s")
+            with watch(WATCHDOG_USEC="400000") as daemon, server.accept()[0] as connection:
+                # Nothing that it could hear ends it, nor a signal that it does not get.
+                os.kill(daemon.child, signal.SIGSTOP)
+                while "left to end: a package manager is at work" not in daemon.said:
+                    daemon.wait_until("WATCHDOG=1")
+                assert daemon.said.count("the tick is at work for") == 2
+                assert daemon.child, "it is still at work"
+                patching.terminate()
+                patching.wait(PATIENCE)
+                daemon.send(signal.SIGCHLD)  # as if the time to look again had come
+                assert "again after a transient failure, 1 in a row" in daemon.wait_until("next tick")
+                connection.close()
+        finally:
+            patching.kill()
+    assert "the tick is ended: it was at work for" in daemon.said
     assert "the tick was killed by signal 9" in daemon.said
 
 

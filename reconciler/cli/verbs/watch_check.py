@@ -31,6 +31,7 @@ def run(config_file: str, form: Format) -> int:
             {
                 "digest": digest(data),
                 "tick": config.tick.total_seconds(),
+                "tick_timeout": config.tick_timeout.total_seconds(),
                 "state_dir": str(config.state_dir),
                 "watched": watched,
             }
