@@ -1,4 +1,4 @@
-"""What the unit of a tick allows beneath the systemd of Debian 13, which is not what that of Debian 12 allows."""
+"""What the unit of a tick allows beneath the systemd of Debian 13, unlike that of Debian 12."""
 
 import re
 from collections.abc import Iterator
