@@ -5,14 +5,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
-from pathlib import Path
-
-from pydantic import TypeAdapter
 
 from reconciler import __version__
-from reconciler.durable import replace_file
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
+from reconciler.fleet.answers import Answers, Found, TargetAudits
 from reconciler.fleet.branches import FLEET, FleetBranches
 from reconciler.fleet.cache import ReportCache
 from reconciler.fleet.histories import Publishers, TargetHistory, same_keys
@@ -68,7 +64,7 @@ class FleetAudit:
     Attributes:
         policy_commit: The newest policy that was read.
         policy_is_verified: Its signatures were asked for, and were good.
-        targets: Sorted by name.
+        targets: Sorted by name; each is read when it is asked for.
         believed: What is nobody's but the hosts' word.
         notices: What a person should know.
         problems: What kept a part from being read.
@@ -76,7 +72,7 @@ class FleetAudit:
 
     policy_commit: str
     policy_is_verified: bool
-    targets: tuple[TargetAudit, ...]
+    targets: Sequence[TargetAudit]
     believed: tuple[str, ...]
     notices: tuple[str, ...]
     problems: tuple[ReconcilerError, ...]
@@ -107,7 +103,8 @@ class _Auditing:
         self._asked = asked
         self._now = now
         self._revoked = NOTHING_REVOKED if sources.signed is None else sources.signed.revoked
-        self._answers = _Answers(sources.folder / "audit")
+        self._answers = Answers(sources.folder / "audit")
+        self._targets = TargetAudits(sources.folder)
         self._notices: list[str] = []
         self._problems: list[ReconcilerError] = []
         self._unread: list[ReconcilerError] = []
@@ -131,7 +128,7 @@ class _Auditing:
         return FleetAudit(
             policy.commit,
             policy.is_verified,
-            tuple(sorted(found, key=lambda one: (one.target, one.remote))),
+            self._targets.of(found),
             _believed(policy),
             tuple(self._notices),
             tuple(self._problems),
@@ -147,12 +144,12 @@ class _Auditing:
             return None
         return cache
 
-    def _of(self, cache: ReportCache, policy: PolicyAt, book: KeyBook, line: PolicyLine) -> list[TargetAudit]:
+    def _of(self, cache: ReportCache, policy: PolicyAt, book: KeyBook, line: PolicyLine) -> list[Found]:
         return cache.whole(lambda: list(self._audits(cache, policy, book, line)))
 
     def _audits(
         self, cache: ReportCache, policy: PolicyAt, book: KeyBook, line: PolicyLine
-    ) -> Iterator[TargetAudit]:
+    ) -> Iterator[Found]:
         sources, name = self._sources, cache.git.git_dir.stem
         told = (self._now, sources.timeout, sources.environment, self._revoked)
         branches = FleetBranches(cache, policy.publishers.signers, *told)
@@ -178,7 +175,7 @@ class _Auditing:
                 # What this machine could not find out is no answer: the next audit may.
                 if not publishers.unchecked and story.is_found_out and not self._unread:
                     self._answers.put(key, known)
-            yield known
+            yield self._targets.add(known)
             if sources.tell is not None:
                 sources.tell(number, len(every))
         proofs.keep(found)  # of all: who asks for one target now asks for the others another time
@@ -188,9 +185,7 @@ class _Auditing:
             said = f"{plural(unchecked, 'commit')} of {FLEET} in {cache.shown} could not be checked"
             self._notices.append(f"{said} by ssh-keygen, so that what publishers saw is not all known")
 
-    def _without_reports(
-        self, found: Sequence[TargetAudit], book: KeyBook, line: PolicyLine
-    ) -> Iterator[TargetAudit]:
+    def _without_reports(self, found: Sequence[Found], book: KeyBook, line: PolicyLine) -> Iterator[Found]:
         """Yield the hosts that must have reports, and have them in no repository."""
         known, remotes = {one.target for one in found}, dict.fromkeys(self._sources.remotes)
         remote = redact_url(next(iter(remotes))) if len(remotes) == 1 else ""
@@ -198,7 +193,8 @@ class _Auditing:
             branch = f"hosts/{host}"
             if host not in known and self._is_asked(branch):
                 story = Story(host, branch, (), line, _no_report, _no_report, remote=remote)
-                yield audit(story, self._asked.since, self._asked.until, self._asked.checks)
+                told = audit(story, self._asked.since, self._asked.until, self._asked.checks)
+                yield self._targets.add(told)
 
     def _is_asked(self, branch: str) -> bool:
         return not self._asked.targets or branch.partition("/")[2] in self._asked.targets
@@ -218,7 +214,7 @@ class _Auditing:
         span = (asked.since.isoformat(), asked.until.isoformat(), read_at)
         return (policy.commit, str(policy.is_verified), _digest(json.dumps(told)), *span)
 
-    def _check_targets(self, found: Sequence[TargetAudit], book: KeyBook) -> None:
+    def _check_targets(self, found: Sequence[Found], book: KeyBook) -> None:
         known = {one.target for one in found}
         for target in self._asked.targets:
             if target not in known and not self._problems:
@@ -318,52 +314,5 @@ def _believed(policy: PolicyAt) -> tuple[str, ...]:
     return (said, *HOSTS_WORD)
 
 
-class _Answers:
-    """What was found out before of each branch, a file each, which begins with its digest.
-
-    Args:
-        folder: Where they are.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._used: set[str] = set()
-        folder.mkdir(mode=0o700, exist_ok=True)
-
-    def get(self, key: Sequence[str]) -> TargetAudit | None:
-        """Return what was found out; ``None`` where it was not, or what it rests on is another."""
-        try:
-            told, _, held = self._path(key).read_bytes().partition(b"\n")
-            return _adapter().validate_json(held) if told == _seal(held) else None
-        except (OSError, ValueError):
-            return None
-
-    def put(self, key: Sequence[str], found: TargetAudit) -> None:
-        """Keep what was found out, so that an audit that is ended goes on from there."""
-        held = _adapter().dump_json(found)
-        replace_file(self._path(key), _seal(held) + b"\n" + held)
-
-    def forget_others(self) -> None:
-        """Forget what nobody asked for this time."""
-        for one in self._folder.iterdir():
-            if one.name not in self._used:
-                one.unlink(missing_ok=True)
-
-    def _path(self, key: Sequence[str]) -> Path:
-        name = f"{_digest(json.dumps(list(key)))}.json"
-        self._used.add(name)
-        return self._folder / name
-
-
-def _seal(held: bytes) -> bytes:
-    """Return what an answer begins with: of one that is damaged anywhere it is another."""
-    return hashlib.sha256(held).hexdigest().encode()
-
-
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@lru_cache(maxsize=1)
-def _adapter() -> TypeAdapter[TargetAudit]:
-    return TypeAdapter(TargetAudit)

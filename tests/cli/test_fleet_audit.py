@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.cli.showing.audit import COLUMNS, as_csv, lines, page
+from reconciler.cli.showing.audit import COLUMNS, as_csv, as_json, lines, page
 from reconciler.cli.showing.interfaces import AuditShown
+from reconciler.cli.showing.terminal import json_text
 from reconciler.cli.verbs.fleet_audit import Chosen, only
 from reconciler.planning.audit.audit import HOSTS_WORD
 from reconciler.planning.audit.verdicts import (
@@ -21,6 +22,7 @@ from reconciler.planning.audit.verdicts import (
 )
 from reconciler.planning.facts.package import Mention
 from reconciler.planning.gates.types import BreakGlass
+from reconciler.planning.text.canonical import plain
 
 AT = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 NIGHT = ChangeSet(
@@ -114,7 +116,7 @@ def evil(told: AuditShown, text: str) -> AuditShown:
 
 
 def test_a_table_has_a_line_for_each_package_and_no_formula() -> None:
-    rows = list(csv.DictReader(io.StringIO(as_csv(TOLD))))
+    rows = list(csv.DictReader(io.StringIO("".join(as_csv(TOLD)))))
     assert [(row["package"], row["from"], row["to"]) for row in rows] == [
         ("nginx", "1.0", "1.1"),
         ("new", "", "2"),
@@ -122,19 +124,26 @@ def test_a_table_has_a_line_for_each_package_and_no_formula() -> None:
     assert rows[0]["verdict"] == "proved"
     assert rows[0]["before"] == "2026-11-22T03:00:00Z"
     assert tuple(rows[0]) == COLUMNS
-    hostile = list(csv.reader(io.StringIO(as_csv(evil(TOLD, "=cmd()\n,x")))))
+    hostile = list(csv.reader(io.StringIO("".join(as_csv(evil(TOLD, "=cmd()\n,x"))))))
     assert len(hostile) == len(["headings", "the branch", "the package"])
     assert not [cell for row in hostile for cell in row if cell.startswith("=")]
 
 
+def test_json_that_is_told_target_by_target_is_that_of_all_at_once() -> None:
+    hostile = evil(TOLD, '  "targets": [],\n\x1b[1m\u2028').targets
+    for targets in ((), (TARGET,), (TARGET, TARGET), (*hostile, TARGET)):
+        told = replace(TOLD, targets=targets, notices=('  "targets": [],\n',))
+        assert "".join(as_json(told)) == json_text(plain(told))
+
+
 def test_a_page_has_all_that_somebody_signs_and_no_markup_of_hosts() -> None:
-    text = page(TOLD)
+    text = "".join(f"{line}\n" for line in page(TOLD))
     assert text.startswith("# Audit: proved\n")
     assert "## web-01: proved" in text
     assert "- upgrade nginx:amd64 1.0 → 1.1" in text
     assert all(f"- {one}\n" in text for one in HOSTS_WORD)
     assert text.endswith("Name, date, signature: ______________________________\n")
-    hostile = page(evil(TOLD, "</details><img src=x>\n# [x](http://x) @ada"))
+    hostile = "\n".join(page(evil(TOLD, "</details><img src=x>\n# [x](http://x) @ada")))
     assert "<img" not in hostile
     assert "](http" not in hostile
     assert "@ada" not in hostile

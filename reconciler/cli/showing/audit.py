@@ -2,13 +2,16 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from textwrap import indent
 
 from reconciler.cli.showing.interfaces import AuditShown
 from reconciler.cli.showing.table import Paint, Style
+from reconciler.cli.showing.terminal import json_text
 from reconciler.planning.audit.verdicts import Against, Changed, ChangeSet, TargetAudit, Verdict
 from reconciler.planning.fleet.pages import cell
-from reconciler.planning.text.canonical import instant
+from reconciler.planning.text.canonical import instant, plain
 from reconciler.planning.text.untrusted import markdown, markdown_code
 from reconciler.planning.text.wording import minute, plural
 from reconciler.policy.problems import visible
@@ -19,6 +22,8 @@ COLUMNS = (
     *("exceptional_reason", "after", "before", "witness", "advisories", "why"),
 )
 """Of the table: a line for each change of a package."""
+_NO_TARGETS = '  "targets": [],\n'
+"""Nothing else is such a line: those of what is within are indented by more, and no text has lines."""
 _SHORT = 12
 _LONG = 600
 _STYLES = {Verdict.REFUTED: Style.BAD, Verdict.UNPROVED: Style.NOTE, Verdict.PROVED: Style.GOOD}
@@ -40,17 +45,33 @@ def lines(told: AuditShown, *, colour: bool) -> Iterator[str]:
     yield from (f"- {one}" for one in told.believed)
 
 
-def as_csv(told: AuditShown) -> str:
-    """Return the changes as CSV (RFC 4180) with a line of headings; no cell is a formula of a spreadsheet.
+def as_json(told: AuditShown) -> Iterator[str]:
+    """Yield an audit as ``--format json`` prints it, target by target: all of them are very many."""
+    head, listed, rest = json_text(plain(replace(told, targets=()))).partition(_NO_TARGETS)
+    if not told.targets:
+        yield head + listed + rest
+        return
+    yield f"{head}{_NO_TARGETS.removesuffix('],' + chr(10))}"
+    for number, target in enumerate(told.targets):
+        yield ",\n" if number else "\n"
+        yield indent(json_text(plain(target)).rstrip("\n"), "    ")
+    yield f"\n  ],\n{rest}"
+
+
+def as_csv(told: AuditShown) -> Iterator[str]:
+    """Yield the changes as CSV (RFC 4180) with a line of headings; no cell is a formula of a spreadsheet.
 
     What speaks against a branch itself is a line without a package, of the kind ``branch``.
     """
-    written = io.StringIO()
-    writer = csv.DictWriter(written, COLUMNS, restval="", lineterminator="\r\n")
-    writer.writeheader()
+    yield _csv([dict(zip(COLUMNS, COLUMNS, strict=True))])
     for target in told.targets:
         rows = [*_branch_cells(target), *(row for change in target.changes for row in _cells(target, change))]
-        writer.writerows({name: cell(text) for name, text in row.items()} for row in rows)
+        yield _csv({name: cell(text) for name, text in row.items()} for row in rows)
+
+
+def _csv(rows: Iterable[Mapping[str, str]]) -> str:
+    written = io.StringIO()
+    csv.DictWriter(written, COLUMNS, restval="", lineterminator="\r\n").writerows(rows)
     return written.getvalue()
 
 
@@ -97,12 +118,8 @@ def _cells(target: TargetAudit, change: ChangeSet) -> Iterator[dict[str, str]]:
         yield common
 
 
-def page(told: AuditShown) -> str:
-    """Return an audit as Markdown, to be kept, and signed by who answers for it."""
-    return "".join(f"{line}\n" for line in _page(told))
-
-
-def _page(told: AuditShown) -> Iterator[str]:
+def page(told: AuditShown) -> Iterator[str]:
+    """Yield the lines of an audit as Markdown, to be kept, and signed by who answers for it."""
     yield from (f"# Audit: {told.verdict}", "")
     yield f"From {minute(told.since)} until {minute(told.until)}, by {markdown(told.program)}."
     trust = "its signatures verified" if told.policy_is_verified else "**its signatures are not asked for**"

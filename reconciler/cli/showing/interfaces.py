@@ -5,7 +5,7 @@ the fields. Only ``status``, which imports next to nothing, writes :class:`Statu
 that against its schema. What ``plan`` prints is a part of a report, and described there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, make_dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -546,7 +546,7 @@ class AuditShown:
     policy_is_verified: bool
     verdict: Verdict
     counts: Mapping[str, int]
-    targets: tuple[TargetAudit, ...]
+    targets: Sequence[TargetAudit]
     checks: tuple[CheckMade, ...]
     believed: tuple[str, ...]
     notices: tuple[str, ...]

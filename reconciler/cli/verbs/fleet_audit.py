@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 from reconciler.cli.showing import audit as shown
 from reconciler.cli.showing.interfaces import AuditShown, CheckMade, TickProblem
-from reconciler.cli.showing.terminal import colour, note, print_json, tell
+from reconciler.cli.showing.terminal import colour, note, tell
 from reconciler.cli.wiring.fleet import sources
 from reconciler.errors import DONE, FAILED, PENDING, Misuse, Stalled, exit_code, worst
 from reconciler.fleet.auditing import PROGRAM, AuditAsked, FleetAudit, audit_fleet
@@ -21,7 +21,6 @@ from reconciler.planning.audit.audit import CHECKS, OF_REPORTS
 from reconciler.planning.audit.verdicts import Against, Changed, ChangeSet, TargetAudit, Verdict
 from reconciler.planning.audit.verdicts import worst as worst_verdict
 from reconciler.planning.facts.package import Mention
-from reconciler.planning.text.canonical import plain
 from reconciler.policy.problems import visible
 from reconciler.policy.zones import end_instant, parse_moment, start_instant, zone
 
@@ -74,13 +73,13 @@ def audit(options: AuditOptions) -> int:
 def _print(told: AuditShown, form: Literal["text", "json", "markdown", "csv"]) -> None:
     match form:
         case "json":
-            print_json(plain(told))
+            sys.stdout.writelines(shown.as_json(told))
         case "csv":
-            sys.stdout.write(shown.as_csv(told))
+            sys.stdout.writelines(shown.as_csv(told))
         case "markdown":
-            sys.stdout.write(shown.page(told))
+            sys.stdout.writelines(f"{line}\n" for line in shown.page(told))
         case "text":
-            sys.stdout.write("".join(f"{line}\n" for line in shown.lines(told, colour=colour())))
+            sys.stdout.writelines(f"{line}\n" for line in shown.lines(told, colour=colour()))
 
 
 def _instant(option: str, text: str, *, is_end: bool = False) -> datetime:
@@ -117,7 +116,8 @@ class Chosen:
 
 
 def _told(found: FleetAudit, asked: AuditAsked, chosen: Chosen) -> AuditShown:
-    targets = tuple(only(one, chosen) for one in found.targets)
+    targets = _OfChosen(found.targets, chosen)
+    verdicts, counts = _summed_up(targets)
     # What could not be read is not proved, whatever was.
     unread = [Verdict.UNPROVED] if found.problems or not targets else []
     return AuditShown(
@@ -126,14 +126,34 @@ def _told(found: FleetAudit, asked: AuditAsked, chosen: Chosen) -> AuditShown:
         asked.until,
         found.policy_commit,
         found.policy_is_verified,
-        worst_verdict([*(one.verdict for one in targets), *unread]),
-        _counts(targets),
+        worst_verdict([*verdicts, *unread]),
+        counts,
         targets,
         tuple(CheckMade(one.name, one.sentence) for one in CHECKS),
         found.believed,
         found.notices,
         tuple(TickProblem(one.message, one.hint) for one in found.problems),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _OfChosen(Sequence[TargetAudit]):
+    """What an audit says of the chosen changes of each target, one at a time: all of them are very many."""
+
+    targets: Sequence[TargetAudit]
+    chosen: Chosen
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @overload
+    def __getitem__(self, which: int) -> TargetAudit: ...
+    @overload
+    def __getitem__(self, which: slice) -> Sequence[TargetAudit]: ...
+    def __getitem__(self, which: int | slice) -> TargetAudit | Sequence[TargetAudit]:
+        if isinstance(which, slice):
+            return [only(one, self.chosen) for one in self.targets[which]]
+        return only(self.targets[which], self.chosen)
 
 
 def only(target: TargetAudit, chosen: Chosen) -> TargetAudit:
@@ -161,8 +181,12 @@ def _untold(target: TargetAudit, kept: Sequence[ChangeSet], chosen: Chosen) -> I
         yield Against("advisories", Verdict.UNPROVED, said)
 
 
-def _counts(targets: Sequence[TargetAudit]) -> Mapping[str, int]:
-    every = [one for target in targets for one in target.changes]
-    verdicts = Counter(one.verdict for one in every)
+def _summed_up(targets: Sequence[TargetAudit]) -> tuple[frozenset[Verdict], Mapping[str, int]]:
+    """Return which verdicts there are of targets, and how many changes have which: it is told first."""
+    found, verdicts, exceptional = set[Verdict](), Counter[Verdict](), 0
+    for target in targets:
+        found.add(target.verdict)
+        verdicts.update(one.verdict for one in target.changes)
+        exceptional += sum(one.exceptional is not None for one in target.changes)
     told = {str(verdict): verdicts[verdict] for verdict in reversed(Verdict)}
-    return {**told, "exceptional": sum(one.exceptional is not None for one in every)}
+    return frozenset(found), {**told, "exceptional": exceptional}

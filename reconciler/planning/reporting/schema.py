@@ -9,7 +9,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -131,7 +131,7 @@ def _schema_of(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
             return {"enum": list(arguments)}
         case typing.Union | types.UnionType:
             return {"anyOf": [_schema_of(one, definitions) for one in arguments]}
-        case origin if origin is tuple and arguments[1:] == (...,):
+        case origin if origin is Sequence or (origin is tuple and arguments[1:] == (...,)):
             return {"type": "array", "items": _schema_of(arguments[0], definitions)}
         case origin if origin is Mapping:
             return {"type": "object", "additionalProperties": _schema_of(arguments[1], definitions)}

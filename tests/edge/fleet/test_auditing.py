@@ -34,7 +34,8 @@ def world(tmp_path: Path, keys: Keys, ada: Key) -> FleetWorld:
 def audited(world: FleetWorld, *targets: str, without: str = "") -> FleetAudit:
     checks = tuple(one for one in CHECKS if one.name != without)
     asked = AuditAsked(NOW - DAY, NOW + DAY, targets, {}, checks)
-    return audit_fleet(world.sources(), asked, NOW + DAY)
+    found = audit_fleet(world.sources(), asked, NOW + DAY)
+    return replace(found, targets=tuple(found.targets))
 
 
 def of(world: FleetWorld, target: str, without: str = "") -> TargetAudit:
@@ -104,7 +105,7 @@ def test_a_host_that_never_reported_to_any_of_several_repositories_is_unproved(
     ]
     # In one that cannot be read it may have.
     gone = audit_fleet(world.sources(remotes[0], f"file://{world.folder}/gone.git"), asked, NOW + DAY)
-    assert (gone.targets, len(gone.problems)) == ((), 1)
+    assert (len(gone.targets), len(gone.problems)) == (0, 1)
 
 
 def test_a_branch_that_is_gone_and_was_seen_is_refuted(world: FleetWorld) -> None:
@@ -176,7 +177,7 @@ def test_a_remote_that_is_a_shallow_clone_is_a_problem_and_no_silence(world: Fle
     found = audit_fleet(world.sources(f"file://{clone}"), asked, NOW + DAY)
     (problem,) = found.problems
     assert problem.message.endswith("what is there is a shallow clone")
-    assert found.targets == ()
+    assert not found.targets
 
 
 def test_a_policy_that_is_a_shallow_clone_is_said(world: FleetWorld, ada: Key) -> None:
