@@ -8,6 +8,7 @@ from reconciler.planning.gates.types import FailedApply
 from reconciler.planning.notices.events import Event, LastRun, PastRun, Route
 from reconciler.planning.notices.message import PackageLine
 from reconciler.planning.notices.missed_windows import refused, served
+from reconciler.planning.runs.journal import Phase
 from reconciler.planning.runs.record import (
     PASSING,
     RunOutcome,
@@ -79,11 +80,13 @@ def after_run(state: State, performed: Performed, log_excerpt: str) -> State:
     watch = refused(state.watch, record.started, record.reason)
     if _has_used_window(record.outcome):
         watch = served(state.watch, record.started)
+    is_reboot = performed.journal.phase is Phase.REBOOTING
     unrepaired = repair_token(performed.after, record.policy_commit)
     return replace(
         state,
         quarantine=tuple(known[key] for key in sorted(known)),
-        failed=_failed_last(state.failed, record, performed.after),
+        # Whether a machine came back says nothing of a plan.
+        failed=state.failed if is_reboot else _failed_last(state.failed, record, performed.after),
         used=used,
         # A run repairs what it leaves half done as far as it can be: it is not tried again on the same state.
         repaired=unrepaired if performed.after.health.interrupted else state.repaired,

@@ -416,6 +416,7 @@ def test_a_reboot_that_was_counted_and_never_asked_for_makes_no_loop(host: Site,
         powered(host, Killed(switch.root))
     (record,) = powered(host, switch, 20).runs
     assert (record.outcome, record.code) == ("failed", "not-rebooted")
+    assert StateFolder(host.state).recall().state.failed is None, "it says nothing of a plan"
     powered(host, switch, 35)
     assert switch.asked == []
 
