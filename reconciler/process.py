@@ -134,7 +134,9 @@ def run(
         raise
 
 
-def run_detached(argv: "Sequence[str]", *, stdin: bytes, folder: "Path") -> int:
+def run_detached(
+    argv: "Sequence[str]", *, stdin: bytes, folder: "Path", within: float | None = None
+) -> int | None:
     """Run ``argv`` to its end in a session of its own, which outlives us, and return its exit code.
 
     Nothing here ends it: no timeout, no signal. Standard output and error go to the files ``out`` and
@@ -144,6 +146,7 @@ def run_detached(argv: "Sequence[str]", *, stdin: bytes, folder: "Path") -> int:
         argv: As for :func:`run`; it gets the fixed environment and nothing else.
         stdin: Text for standard input.
         folder: An existing folder.
+        within: Seconds after which it is waited for no more, and ``None`` returned; it goes on.
 
     Raises:
         Stalled: The program does not exist or may not be started, or the files cannot be made.
@@ -159,7 +162,11 @@ def run_detached(argv: "Sequence[str]", *, stdin: bytes, folder: "Path") -> int:
             )
     except (OSError, ValueError) as error:
         raise _cannot_start(argv, error) from error
-    return child.wait()
+    try:
+        return child.wait(within)
+    except subprocess.TimeoutExpired:
+        child.returncode = 0  # it is nobody's any more, and no leak of ours
+        return None
 
 
 class Child:

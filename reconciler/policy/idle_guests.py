@@ -24,20 +24,26 @@ def check_guests(revision: Revision) -> Iterator[Problem]:
     for policy in revision.policies:
         if means_guests(policy.value.match):
             yield from _unfollowed(policy)
-    for policy in revision.policies:
-        reboot = policy.value.reboot
-        if reboot is not None and "guests" in reboot.model_fields_set and means_guests(policy.value.match):
-            message = "has no effect on guests: it says what their hypervisor's reboot waits for"
-            hint = "write it in a Policy of the hypervisor"
-            yield policy.problem(("reboot", "guests"), "no-effect", message, hint)
+            yield from _about_hosts(policy)
+
+
+def _about_hosts(policy: Placed[Policy]) -> Iterator[Problem]:
+    """Tell of what means something on hosts alone, in a Policy about guests."""
+    reboot = policy.value.reboot
+    if reboot is None:
+        return
+    if "guests" in reboot.model_fields_set:
+        message = "has no effect on guests: it says what their hypervisor's reboot waits for"
+        hint = "write it in a Policy of the hypervisor"
+        yield policy.problem(("reboot", "guests"), "no-effect", message, hint)
+    if "notice" in reboot.model_fields_set:
+        message = "has no effect on guests: they are restarted at once, and nobody in them is warned"
+        yield policy.problem(("reboot", "notice"), "no-effect", message, "leave it out")
 
 
 def _unfollowed(policy: Placed[Policy]) -> Iterator[Problem]:
     """Tell of what is followed on hosts alone, in a Policy about guests."""
     said = policy.value
-    if said.reboot is not None and said.reboot.when != "never":
-        message = f"{_NOT_YET}: none is restarted"
-        yield policy.problem(("reboot", "when"), "unfollowed", message, "restart them yourself")
     if said.restart_services is not None and said.restart_services.mode != "report":
         message = f"{_NOT_YET}: no service in them is restarted"
         yield policy.problem(("restart_services",), "unfollowed", message, "leave it out")

@@ -9,7 +9,7 @@ The rules are those of :mod:`reconciler.planning.gates.reboot`; here is what mus
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from reconciler.planning.gates.reboot import (
     NoReboot,
@@ -37,16 +37,22 @@ class Descent:
         assessment: That found it due, without a word on what comes of it.
         journal: Of the reboot, with what the hooks said.
         due: Why it is wanted, and by which history it may be.
+        warns: Whether those in there have the policy's notice before it.
     """
 
     assessment: Assessment
     journal: Journal
     due: RebootDue
+    warns: bool = True
+
+    @property
+    def notice(self) -> timedelta:
+        """How long after it is asked for it happens."""
+        return self.journal.settings.reboot.notice if self.warns else timedelta(0)
 
     def announced(self, now: datetime) -> Assessment:
         """Return the look with the announcement that the machine goes down, a notice after ``now``."""
-        notice = self.journal.settings.reboot.notice
-        return self.assessment.telling(announcement(self.due.because, now, notice))
+        return self.assessment.telling(announcement(self.due.because, now, self.notice))
 
     def refused(self, why: str) -> Assessment:
         """Return the look that says why the machine does not go down now after all."""
@@ -84,7 +90,9 @@ def prepared(assessment: Assessment, applier: Applier) -> tuple[Assessment, Desc
     bad = failing(results)
     if bad is not None:
         return refused(assessment, f"the hook pre-reboot.d/{bad.name} is against it: {bad.reason}"), None
-    descent = Descent(assessment, replace(journal, hooks=results), due)
+    power = applier.site.power
+    warns = power is None or not power.is_awaited
+    descent = Descent(assessment, replace(journal, hooks=results), due, warns)
     if assessment.must_be_pushed:
         return assessment.telling(once_pushed(due.because)), descent
     return descent.announced(assessment.report.generated_at), descent

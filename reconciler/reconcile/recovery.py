@@ -108,12 +108,13 @@ class Recovery:
         follow_up = self.applier.follow_up(journal) if record.code == NOT_SEEN else None
         return Performed(record, journal, self.applier.observe(), follow_up, is_reported=True)
 
-    def verify_boot(self, journal: Journal, boot_id: str) -> Performed | None:
+    def verify_boot(self, journal: Journal, boot_id: str, *, is_over: bool = False) -> Performed | None:
         """Look after a machine that was told to reboot: is it another boot, and is it well?
 
         Args:
             journal: Of the phase REBOOTING.
             boot_id: Of this boot.
+            is_over: It was waited for, and should be back.
 
         Returns:
             ``None`` on a machine that is not the host.
@@ -123,7 +124,8 @@ class Recovery:
         """
         since = journal.rebooting_since or journal.started
         is_back = has_rebooted(journal.boot_id, boot_id)
-        if not is_back and self.applier.clock.now() < since + journal.settings.reboot.notice + BOOT_TIME:
+        back_by = since + journal.settings.reboot.notice + BOOT_TIME
+        if not is_back and not is_over and self.applier.clock.now() < back_by:
             raise Transient("the machine was told to reboot and has not gone down yet", "wait for it")
         seen = self.applier.observe()
         if not self.is_host(seen):

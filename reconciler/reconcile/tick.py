@@ -1,10 +1,11 @@
 """One whole tick: look, report, apply what may be applied, and report that."""
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from itertools import takewhile
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.planning.facts import exit_codes
@@ -20,13 +21,14 @@ from reconciler.planning.runs.journal import Phase
 from reconciler.planning.runs.log import excerpt
 from reconciler.planning.runs.record import PASSING, RunOutcome, RunRecord, run_json
 from reconciler.planning.text.wording import minute
-from reconciler.reconcile.apply import Applier, Performed
+from reconciler.reconcile.apply import Applier, Performed, Unseen
 from reconciler.reconcile.assess import Assessment, Assessor
 from reconciler.reconcile.continuity import Continuity
 from reconciler.reconcile.fetching import is_due, once_more, still_unfetched
 from reconciler.reconcile.memory import after_look, after_run, rebooting, repair_token
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.state import Spare, Standstill, State
+from reconciler.reconcile.ports.target import AnyPower
 from reconciler.reconcile.reboot import Descent, going_down, needed, prepared
 from reconciler.reconcile.recall import restored
 from reconciler.reconcile.recovery import Recovery
@@ -232,7 +234,7 @@ class Ticker:
                 break_glass=course.break_glass,
                 seen=None if performed.was_touched_since else performed.after,
                 in_force=performed.in_force or done.assessment.in_force,
-                has_applied=any(map(_has_applied, runs)),
+                has_applied=_has_applied(runs),
             )
         except ReconcilerError as error:
             done = replace(done, earlier=(*done.earlier, error))
@@ -259,7 +261,7 @@ class Ticker:
         health = self.site.around.health(journal.settings, dict(journal.facts))
         now = self.applier.clock.now()
         asked = self.assessor.ask_anew(descent.assessment, now)
-        why = needed(self.site, journal.settings)
+        why = needed(self.site, journal.settings) or self.site.away()
         why = why or descent.still_against(asked.inputs, self.site.folder.pause(), now)
         if why:
             return self._corrected(course, descent.refused(why))
@@ -269,14 +271,34 @@ class Ticker:
         # next window. Asked for first, one too few could be: a need that never goes away would make a loop.
         course = replace(course, state=rebooting(course.state, now))
         self.site.folder.save(course.state)
-        self.site.folder.begin(going_down(replace(journal, health_before=health), power.boot_id(), now))
+        journal = going_down(replace(journal, health_before=health), power.boot_id(), now)
+        self.site.folder.begin(journal)
         try:
-            power.reboot(journal.settings.reboot.notice, f"patchledger: {descent.due.because}")
+            power.reboot(descent.notice, f"patchledger: {descent.due.because}")
         except ReconcilerError as error:
             self.site.folder.clear_journal()
             course = self._corrected(course, descent.refused(error.message))
             return replace(course, done=replace(course.done, earlier=(*course.done.earlier, error)))
-        return course
+        if not power.is_awaited:
+            return course
+        return self._go_down(self._returned(course, replace(descent, journal=journal), power))
+
+    def _returned(self, course: _Course, descent: Descent, power: AnyPower) -> _Course:
+        """Look after what was restarted while we waited for it, and report what came of that.
+
+        Where it is not back, that is told, and the next tick that can look at it says what it came to.
+        """
+        journal = descent.journal
+        # Nothing is announced any more.
+        done = replace(course.done, assessment=descent.assessment)
+        recovery = Recovery(self.applier, partial(self.assessor.is_host, course.state))
+        try:
+            with self.site.lock.held():
+                performed = recovery.verify_boot(journal, power.boot_id(), is_over=True)
+        except ReconcilerError as error:
+            seen = course.done.assessment.finding.recording.observation
+            performed = self.applier.unseen(Unseen(journal, error), seen)
+        return self._after(replace(course, done=done, descent=None), performed)
 
     def _corrected(self, course: _Course, assessment: Assessment) -> _Course:
         """Report anew what becomes of a reboot, since it is not what the report before said."""
@@ -437,9 +459,10 @@ class Ticker:
         return "" if performed.record.outcome is RunOutcome.APPLIED else excerpt(self._log(performed))
 
 
-def _has_applied(record: RunRecord) -> bool:
-    """Say whether a run was one that may want a reboot after it."""
-    return record.outcome is RunOutcome.APPLIED and bool(record.steps)
+def _has_applied(runs: Sequence[RunRecord]) -> bool:
+    """Say whether something was changed since the last reboot, so that policy may want another."""
+    since = takewhile(lambda one: one.outcome is not RunOutcome.REBOOTED, reversed(runs))
+    return any(one.outcome is RunOutcome.APPLIED and bool(one.steps) for one in since)
 
 
 def _said_of(error: Exception) -> str:

@@ -37,6 +37,11 @@ def entering(guest: Guest, inner: Sequence[str]) -> tuple[str, ...]:
     return ("incus", "exec", guest.name, "--mode=non-interactive", "--", *inner)
 
 
+def restarting(guest: Guest, seconds: int) -> tuple[str, ...]:
+    """Return the command that restarts a guest, which has so many seconds to shut down."""
+    return ("incus", "restart", guest.name, f"--timeout={seconds}")
+
+
 _OUTLIVING = """\
 umask 077
 for folder in ${TMPDIR:+"$TMPDIR"} /dev/shm /tmp; do

@@ -14,6 +14,11 @@ def entering(guest: Guest, inner: Sequence[str]) -> tuple[str, ...]:
     return ("lxc-attach", f"--name={guest.name}", "--", *inner)
 
 
+def restarting(guest: Guest, seconds: int) -> tuple[str, ...]:
+    """Return the command that restarts a guest (lxc-stop(1)), which has so many seconds for it."""
+    return ("lxc-stop", f"--name={guest.name}", "--reboot", f"--timeout={seconds}")
+
+
 def inspect(folder: Path = Path(LXC), cluster: Path = CLUSTER, kernel: Kernel | None = None) -> Inspected:
     """Return the containers that have a configuration of their own below a folder.
 

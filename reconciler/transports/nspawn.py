@@ -49,6 +49,11 @@ def entering(guest: Guest, inner: Sequence[str]) -> tuple[str, ...]:
     return (*asked, "--property=IgnoreSIGPIPE=no", "--", *(word.replace("$", "$$") for word in inner))
 
 
+def restarting(guest: Guest, _seconds: int) -> tuple[str, ...]:
+    """Return the command that tells a guest to restart (machinectl(1)), and does not wait for it."""
+    return ("machinectl", "reboot", guest.name)
+
+
 def ask(argv: Sequence[str]) -> process.Completed:
     """Start the question to systemd-machined."""
     return process.run(argv, timeout=_PATIENCE)

@@ -39,6 +39,11 @@ def entering(guest: Guest, inner: Sequence[str]) -> tuple[str, ...]:
     return ("pct", "exec", guest.id, "--", *inner)
 
 
+def restarting(guest: Guest, seconds: int) -> tuple[str, ...]:
+    """Return the command that restarts a guest, which has so many seconds to shut down."""
+    return ("pct", "reboot", guest.id, "--timeout", str(seconds))
+
+
 def inspect(cluster: Path = CLUSTER, kernel: Kernel | None = None) -> Inspected:
     """Return this node's guests, by their configuration files and what the kernel shows.
 

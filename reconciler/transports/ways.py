@@ -7,7 +7,7 @@ from reconciler.errors import Transient
 from reconciler.planning.facts.guests import Gone, Guest, GuestKind, GuestPlace, Inspected, Moved, State
 from reconciler.transports import incus, lxc, nspawn, proxmox
 from reconciler.transports.kernel import lxc_groups, machine_groups, scope_of
-from reconciler.transports.place import place_of
+from reconciler.transports.place import First, first_of, place_of
 
 _OF_ALL = ("pve-guests.service", "lxc.service", "lxc-net.service", "incus-startup.service", "incus.service")
 
@@ -27,6 +27,8 @@ class Way:
     Attributes:
         inspect: Returns which there are.
         entering: Returns the command that runs another one in a guest.
+        restarting: Returns the command that restarts a guest; the seconds are those that it has to shut down,
+            where that can be said.
         name: Returns what names the guest on this machine.
         groups: Returns the control groups in which a guest of a name may be.
         units: Returns the units that stop a guest of a name, and none but this.
@@ -35,6 +37,7 @@ class Way:
 
     inspect: Callable[[], Inspected]
     entering: Callable[[Guest, Sequence[str]], tuple[str, ...]]
+    restarting: Callable[[Guest, int], tuple[str, ...]]
     name: Callable[[Guest], str]
     groups: Callable[[str], tuple[str, ...]]
     units: Callable[[str], tuple[str, ...]] = _no_units
@@ -58,10 +61,16 @@ def _machine_units(name: str) -> tuple[str, ...]:
 
 
 WAYS: Mapping[GuestKind, Way] = {
-    GuestKind.PROXMOX: Way(proxmox.inspect, proxmox.entering, _number, lxc_groups, _lxc_units),
-    GuestKind.LXC: Way(lxc.inspect, lxc.entering, _name, lxc_groups, _lxc_units),
-    GuestKind.INCUS: Way(incus.inspect, incus.entering, _name, lxc_groups, outliving=incus.outliving),
-    GuestKind.NSPAWN: Way(nspawn.inspect, nspawn.entering, _name, machine_groups, _machine_units),
+    GuestKind.PROXMOX: Way(
+        proxmox.inspect, proxmox.entering, proxmox.restarting, _number, lxc_groups, _lxc_units
+    ),
+    GuestKind.LXC: Way(lxc.inspect, lxc.entering, lxc.restarting, _name, lxc_groups, _lxc_units),
+    GuestKind.INCUS: Way(
+        incus.inspect, incus.entering, incus.restarting, _name, lxc_groups, outliving=incus.outliving
+    ),
+    GuestKind.NSPAWN: Way(
+        nspawn.inspect, nspawn.entering, nspawn.restarting, _name, machine_groups, _machine_units
+    ),
 }
 
 
@@ -87,6 +96,18 @@ def place_now(guest: Guest, way: Way) -> GuestPlace | None:
     """
     try:
         return place_of(way.groups(way.name(guest)))
+    except OSError as error:
+        raise Transient(f"guest {guest.id}: {error.filename} cannot be read: {error.strerror}") from error
+
+
+def first_now(guest: Guest, way: Way) -> First | None:
+    """Return the first process of a guest as it is now, ``None`` where none of its processes is seen.
+
+    Raises:
+        Transient: The kernel does not show it.
+    """
+    try:
+        return first_of(way.groups(way.name(guest)))
     except OSError as error:
         raise Transient(f"guest {guest.id}: {error.filename} cannot be read: {error.strerror}") from error
 

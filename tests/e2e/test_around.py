@@ -200,6 +200,7 @@ class Switch:
     boot: str = "boot-1"
     asked: list[tuple[timedelta, str]] = field(default_factory=list)
     where: ThisMachine = THIS_MACHINE
+    is_awaited: bool = False
 
     def boot_id(self) -> str:
         return self.boot

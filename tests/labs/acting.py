@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from reconciler.cli.wiring.entering import manager_of, target_of
+from reconciler.cli.wiring.entering import manager_of, power_of, target_of
 from reconciler.errors import ReconcilerError
 from reconciler.managers.detect import detect
 from reconciler.managers.scripts import guard_text
@@ -81,6 +81,15 @@ def shell(target: GuestTarget, args: Sequence[str]) -> Any:
     return {**said, **few, "length": len(done.stdout)}
 
 
+def restart(target: GuestTarget, args: Sequence[str]) -> Any:
+    """Restart a guest of a kind, with a folder for what that says."""
+    power = power_of(guest_of(GuestKind(args[0]), target.where.id), target, lambda: Path(args[1]))
+    assert power is not None
+    before = power.boot_id()
+    power.reboot(timedelta(0), "")
+    return {"before": before, "after": power.boot_id()}
+
+
 VERBS: dict[str, Callable[[GuestTarget, Sequence[str]], Any]] = {
     "observe": observe,
     "refresh": refresh,
@@ -90,6 +99,7 @@ VERBS: dict[str, Callable[[GuestTarget, Sequence[str]], Any]] = {
     "result": result,
     "which": which,
     "shell": shell,
+    "restart": restart,
 }
 
 

@@ -202,7 +202,9 @@ IDLE: dict[str, dict[str, str]] = {
     },
     "a guest's reboot that waits for guests": {
         **WORKING,
-        "policies/p.yaml": policy("match: {guest_of: pve1}\nreboot: {when: if-required, guests: ignore}\n"),
+        "policies/p.yaml": policy(
+            "match: {guest_of: pve1}\nreboot: {when: if-required, guests: ignore, notice: 2m}\n"
+        ),
     },
     "a name that no host can have": {
         **WORKING,

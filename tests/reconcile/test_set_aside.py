@@ -286,6 +286,7 @@ class Waiting(Mirrored):
     """One that waits for a reboot, and can be told to."""
 
     root: str = "/"
+    is_awaited: bool = False
     is_late: bool = True
     told: list[str] = field(default_factory=list)
 

@@ -19,9 +19,12 @@ from reconciler.host.machine.restarts import Restarts
 from reconciler.host.state.folder import StateFolder
 from reconciler.host.state.guests import GuestFolders
 from reconciler.host.state.run_logs import RunLogFolder
+from reconciler.planning.facts.guests import Running
 from reconciler.reconcile.ports.where import InGuest, ThisMachine
 from reconciler.reconcile.site import Site
 from reconciler.reconcile.surroundings import Surroundings
+from reconciler.targets.guest import Door, GuestTarget
+from reconciler.targets.power import GuestPower, Switch
 from tests.fakes import PackageWorld
 from tests.reconcile.test_tick import Host
 
@@ -68,6 +71,19 @@ def test_a_guest_never_gets_the_power_of_its_hypervisor() -> None:
             AROUND,
             SystemPower(),  # type: ignore[arg-type]
         )
+
+
+def test_nor_the_power_of_another_guest() -> None:
+    def power(guest: str) -> GuestPower:
+        door = Door(guest, lambda inner: inner, Running, lambda: None)
+        return GuestPower(GuestTarget(door, b""), Switch((), str, Path), b"")
+
+    def made(power: GuestPower) -> Site[InGuest]:
+        return Site("101", {}, "guests/pve1/101", STORE, LOCK, MANAGER, AROUND, power)
+
+    assert made(power("101")).power is not None
+    with pytest.raises(ValueError, match=r"InGuest\(id='102'\) of GuestPower is not InGuest\(id='101'\)"):
+        made(power("102"))
 
 
 def test_nor_its_hooks() -> None:

@@ -34,9 +34,26 @@ def test_every_unit_that_stops_a_guest_is_named(kind: GuestKind, own: set[str]) 
     assert set(stopping(Guest("101", kind, "web-1", Running()), WAYS[kind])) == ALL | own
 
 
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        (GuestKind.PROXMOX, "pct reboot 101 --timeout 300"),
+        (GuestKind.LXC, "lxc-stop --name=web-1 --reboot --timeout=300"),
+        (GuestKind.INCUS, "incus restart web-1 --timeout=300"),
+        (GuestKind.NSPAWN, "machinectl reboot web-1"),
+    ],
+)
+def test_what_restarts_a_guest_names_it(kind: GuestKind, command: str) -> None:
+    assert " ".join(WAYS[kind].restarting(Guest("101", kind, "web-1", Running()), 300)) == command
+
+
+def _nothing(_guest: Guest, _more: object) -> tuple[str, ...]:
+    return ()
+
+
 def test_how_a_guest_is_now() -> None:
     def way(found: Inspected) -> Way:
-        return Way(lambda: found, lambda _guest, _inner: (), lambda guest: guest.id, lambda _: ())
+        return Way(lambda: found, _nothing, _nothing, lambda guest: guest.id, lambda _: ())
 
     meant = Guest("101", GuestKind.PROXMOX, "web", Running())
     there = Guest("101", GuestKind.PROXMOX, "web", Stopped())

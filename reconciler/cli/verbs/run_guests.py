@@ -21,6 +21,7 @@ from reconciler.cli.verbs.guests import unmeant_lines
 from reconciler.cli.wiring.compose import Wiring
 from reconciler.cli.wiring.guests import folders_of, guests_of
 from reconciler.cli.wiring.in_guests import GuestTick, InGuests, state_now
+from reconciler.cli.wiring.restarted import not_back
 from reconciler.cli.wiring.side_by_side import side_by_side
 from reconciler.errors import Misuse, PolicyRejected, ReconcilerError, Stalled, Transient
 from reconciler.gitops.report_branches import guest_branch
@@ -85,6 +86,7 @@ def tick_guests(wiring: Wiring) -> GuestsTick:
     inside = InGuests(wiring, said, kept, told.in_force)
     fates, found = _in_each(inside, found, told)
     _part(inside, found, told)
+    fates = {**fates, **not_back(kept, found.guests)}
     found = replace(found, guests=tuple(_unfinished(kept, one) for one in found.guests))
     reported = _reported(wiring, found.guests)
     wiring.guests.rows = guest_rows(found, wiring.config.host, fates, reported)

@@ -1,7 +1,8 @@
 """What acts in a guest: its target, and its package manager, whichever way leads into it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Unpack
 
 from reconciler.errors import Stalled
@@ -11,8 +12,9 @@ from reconciler.managers.scripts import PatchScript, guard_text
 from reconciler.planning.facts.guests import Guest, GuestPlace
 from reconciler.policy.managers import ManagerName
 from reconciler.targets.guest import Door, GuestTarget
+from reconciler.targets.power import SHUTDOWN, GuestPower, Switch
 from reconciler.targets.service import asking, guest_starter
-from reconciler.transports.ways import WAYS, place_now, state_of, stopping
+from reconciler.transports.ways import WAYS, first_now, place_now, state_of, stopping
 
 
 def target_of(
@@ -69,3 +71,23 @@ def manager_of(target: GuestTarget, name: ManagerName | None = None, **more: Unp
     """
     dialect = dialect_of(name or detect(target))
     return GuestManager(dialect, target, PatchScript.load(dialect.script), **more)
+
+
+def power_of(guest: Guest, target: GuestTarget, folder: Callable[[], Path]) -> GuestPower | None:
+    """Return what restarts a guest, ``None`` where there is no way into it.
+
+    Args:
+        guest: Of the inventory.
+        target: The same, with the machine id that it had when it was looked at.
+        folder: As of :class:`reconciler.targets.power.Switch`.
+    """
+    if guest.kind is None:
+        return None
+    way = WAYS[guest.kind]
+
+    def started() -> str:
+        first = first_now(guest, way)
+        return "" if first is None else first.started
+
+    switch = Switch(way.restarting(guest, SHUTDOWN), started, folder)
+    return GuestPower(target, switch, guard_text()[0], guest_starter(stopping(guest, way)))

@@ -5,10 +5,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 from reconciler.cli.showing.terminal import Outliving
 from reconciler.cli.wiring.compose import PROGRAM, UNPARSED, Wiring, policy_scripts, settled
-from reconciler.cli.wiring.entering import manager_of, target_of
+from reconciler.cli.wiring.entering import manager_of, power_of, target_of
 from reconciler.cli.wiring.guest_checks import GuestChecks
 from reconciler.cli.wiring.in_turn import FollowerInTurn, MessengerInTurn, QueueInTurn, Turn
 from reconciler.errors import Stalled, Transient
@@ -263,7 +264,7 @@ class InGuests:
             GuestLock(ROOTS_FOLDER if os.geteuid() == 0 else self.kept.state, guest.id, manager.database),
             manager,
             Surroundings(GuestHooks(self.said.hooks_dir, guest.id), GuestChecks(target), None, settled),
-            None,
+            power_of(guest, target, partial(_of_restart, folder)),
             self.kept.logs_of(guest.id, kept.count, kept.age),
             None,
             digest_of_rules(config),
@@ -284,6 +285,14 @@ class InGuests:
 
         scripts = replace(policy_scripts(self.wiring.config), folder=folder.path / "scripts")
         return manager_of(target, name, keep=keep, at_work=at_work, policy_scripts=scripts)
+
+
+def _of_restart(folder: GuestFolder) -> Path:
+    """Return where what a restart says is kept: with the run that it is."""
+    journal = folder.journal()
+    if journal is None:
+        raise Stalled(f"no run of guest {folder.id} is written down that restarts it")
+    return folder.execution(journal.run, "restart")
 
 
 def _machine_id(target: GuestTarget) -> str:

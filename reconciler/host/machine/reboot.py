@@ -43,6 +43,7 @@ class SystemPower:
     """The power of the running system."""
 
     root = "/"
+    is_awaited = False
     where = THIS_MACHINE
 
     def boot_id(self) -> str:

@@ -95,12 +95,14 @@ class GuestTold:
         reason: In a few words, such as its headline.
         os: Distribution and release.
         next: When its next window opens, ``None`` where none is in sight.
+        is_ours: It counts also of a guest that is left out, since what we did left it so.
     """
 
     outcome: GuestOutcome
     reason: str
     os: str = ""
     next: datetime | None = None
+    is_ours: bool = False
 
 
 _NOT_YET = "nobody looked into it yet"
@@ -118,7 +120,8 @@ def guest_rows(
     Args:
         found: All guests.
         home: Id of their hypervisor.
-        told: What ticks in guests came to, by id; of a guest that is left out it does not count.
+        told: What ticks in guests came to, by id; of a guest that is left out it does not count, unless it
+            says so.
         reported: Ids of guests that have a branch of reports.
         not_yet: Why those that could be looked after, and of which nothing is told, were not.
     """
@@ -166,6 +169,8 @@ def _told(guest: Guest, told: GuestTold | None, not_yet: str) -> GuestTold:
             return GuestTold(GuestOutcome.GONE, farewell(guest.state))
         case Unsupported():
             return GuestTold(GuestOutcome.UNSUPPORTED, guest.left_out)
+        case _ if guest.left_out and told is not None and told.is_ours:
+            return told
         case _ if guest.left_out:
             return GuestTold(GuestOutcome.SKIPPED, guest.left_out)
         case _:

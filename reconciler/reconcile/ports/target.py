@@ -27,6 +27,7 @@ FETCH = "download"
 
 
 AnyManager: TypeAlias = "PackageManager[ThisMachine] | PackageManager[InGuest]"
+AnyPower: TypeAlias = "Power[ThisMachine] | Power[InGuest]"
 AnyStore: TypeAlias = "StateStore[ThisMachine] | StateStore[InGuest]"
 
 
@@ -175,9 +176,15 @@ class LogKeeper(Protocol[Where_co]):
 
 
 class Power(Protocol[Where_co]):
-    """Restarts the machine whose packages are at ``root``."""
+    """Restarts the machine whose packages are at ``root``.
+
+    Attributes:
+        is_awaited: It returns when the machine is back, or should be: we go on meanwhile, and nobody in there
+            is warned.
+    """
 
     root: str
+    is_awaited: bool
 
     @property
     def where(self) -> Where_co:
@@ -187,7 +194,7 @@ class Power(Protocol[Where_co]):
         """Return the id of this boot, another after each; empty where nobody tells."""
 
     def reboot(self, notice: timedelta, message: str) -> None:
-        """Ask for a reboot and return before it happens.
+        """Ask for a reboot and return before it happens, unless it is awaited.
 
         Raises:
             Stalled: The machine refuses.

@@ -230,6 +230,14 @@ def test_one_that_stops_in_the_middle_is_told_and_made_whole_afterwards(sandboxe
     sandboxed.inside("dpkg -i /srv/repository/labapp_1.0_all.deb")
 
 
+def test_it_is_restarted_from_the_sandbox_and_waited_for(sandboxed: Sandboxed) -> None:
+    sandboxed.inside("touch /run/before")
+    came = sandboxed("restarting", "restart", "nspawn", f"{RUNS}/restarting")
+    assert came["before"] != came["after"]
+    assert sandboxed.inside("ls /run/before || echo gone").strip().endswith("gone")
+    assert sandboxed.services() == []
+
+
 def test_a_shutdown_waits_for_what_works_in_a_guest(sandboxed: Sandboxed) -> None:
     """The last, since the guest does not start again by itself."""
     machine = sandboxed.machine
