@@ -125,6 +125,7 @@ class Ticker:
         begins: Told of the report, which is committed, before a run that may take its time.
         standstill: How long no tick had ended well before this one, where that is long enough to be told.
         in_force: The policy that was fetched for several targets; ``None`` has it fetched for this one.
+        parting: Done before a reboot is asked for, which ends this process.
     """
 
     site: AnySite
@@ -135,6 +136,7 @@ class Ticker:
     begins: Callable[[Report], None] = _nobody
     standstill: Standstill | None = None
     in_force: InForce | None = None
+    parting: Callable[[], object] = tuple
 
     def tick(self, break_glass: BreakGlass | None = None) -> Tick:
         """Make one whole tick, and leave in the folder what the next one starts from.
@@ -273,6 +275,7 @@ class Ticker:
         self.site.folder.save(course.state)
         journal = going_down(replace(journal, health_before=health), power.boot_id(), now)
         self.site.folder.begin(journal)
+        self.parting()
         try:
             power.reboot(descent.notice, f"patchledger: {descent.due.because}")
         except ReconcilerError as error:

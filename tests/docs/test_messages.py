@@ -13,6 +13,7 @@ from reconciler.planning.notices.events import (
     Event,
     LastRun,
     Notice,
+    Route,
     Snapshot,
     Trouble,
     Whereabouts,
@@ -20,6 +21,7 @@ from reconciler.planning.notices.events import (
     events,
 )
 from reconciler.planning.notices.message import PackageLine
+from reconciler.planning.notices.together import Gathered, Heard, settled, told_together
 from reconciler.planning.resolving.dispositions import ConditionType
 from reconciler.planning.runs.record import OF_PACKAGES, RunResult
 from reconciler.policy.documents import Approval
@@ -138,11 +140,51 @@ def blocks(notices: Iterable[Notice]) -> str:
     return "\n".join(f"```text\n{one.message.title}\n\n{one.message.text}```\n" for one in notices)
 
 
-@pytest.mark.parametrize(("name", "steps"), [("incident", INCIDENT), ("approval", ONE_APPROVAL)])
+def told_of_guests() -> list[Notice]:
+    """Return the messages of two ticks: three guests with one trouble, one whose run fails."""
+    gathered, found = Gathered(), list[Notice]()
+    stale = Trouble(
+        Event.METADATA_STALE,
+        ConditionType.METADATA_STALE,
+        "the last refresh failed: mirror.example does not answer",
+    )
+    guests = {"101": "web", "102": "db", "103": "mail", "104": "wiki"}
+    before = {
+        own: replace(
+            BEFORE,
+            target=f"pve1/{own}",
+            place=replace(BEFORE.place, branch=f"guests/pve1/{own}", called=name),
+        )
+        for own, name in guests.items()
+    }
+    wrong = {own: replace(one, at=FAILED.at, troubles=(stale,)) for own, one in before.items()}
+    wrong["104"] = replace(FAILED, target="pve1/104", place=before["104"].place)
+    well = {own: replace(one, at=MENDED.at, troubles=()) for own, one in wrong.items()}
+    well["104"] = replace(MENDED, target="pve1/104", place=before["104"].place)
+    for step in (wrong, well):
+        for own, current in step.items():
+            now = continued(before[own], current)
+            routes = (Route("ops", ASKED_FOR - {Event.PLAN_CHANGED}),)
+            heard = (Heard(one, routes) for one in events(before[own], now, now.at))
+            gathered = replace(gathered, fresh=(*gathered.fresh, *heard))
+            before[own] = now
+        sent, gathered = settled(gathered, now.at)
+        found += [one for _, notices in told_together("pve1", sent) for one in notices]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("incident", blocks(told(INCIDENT))),
+        ("approval", blocks(told(ONE_APPROVAL))),
+        ("guests", blocks(told_of_guests())),
+    ],
+)
 def test_the_page_shows_every_text_as_it_is_sent(
-    name: str, steps: tuple[Snapshot, ...], request: pytest.FixtureRequest
+    name: str, made: str, request: pytest.FixtureRequest
 ) -> None:
-    page, made = PAGE.read_text(), blocks(told(steps))
+    page = PAGE.read_text()
     between = re.compile(f"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.DOTALL)
     if request.config.getoption("--update-golden"):
         page = between.sub(lambda _: made, page)

@@ -180,16 +180,22 @@ def _ticks(wiring: Wiring, begins: Callable[[Report], None], break_glass: BreakG
     if wiring.config.guests is None:
         return _tick(wiring, begins, break_glass)
     from reconciler.cli.verbs.run_guests import tick_guests
+    from reconciler.cli.wiring.telling import looked_after, together
 
+    wiring, telling = together(wiring)
     of_guests = tick_guests(wiring)
     try:
-        return of_guests.and_host(_tick(wiring, begins, break_glass, of_guests.in_force))
+        done = of_guests.and_host(_tick(wiring, begins, break_glass, of_guests.in_force))
     except ReconcilerError:
         # What guests have reported goes out all the same; what fails is told by the next one that pushes.
         tuple(wiring.ticker.reporter.push())
         for failure in of_guests.failures:
             tell(failure)
         raise
+    finally:
+        now = wiring.ticker.applier.clock.now()
+        untold = tuple(telling.end(now, looked_after(wiring.config.host, wiring.guests)))
+    return replace(done, earlier=(*done.earlier, *untold))
 
 
 def _tick(

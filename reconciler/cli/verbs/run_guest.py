@@ -1,9 +1,12 @@
 """``run --target``: one tick in a guest alone, by the policy that its hypervisor follows."""
 
+from dataclasses import replace
+
 from reconciler.cli.wiring import quiet
 from reconciler.cli.wiring.compose import Wiring
 from reconciler.cli.wiring.in_guests import GuestTick
 from reconciler.cli.wiring.looking import in_guests
+from reconciler.cli.wiring.telling import together
 from reconciler.errors import Misuse, Stalled
 from reconciler.planning.facts.guests import Guest
 from reconciler.planning.gates.types import BreakGlass
@@ -28,14 +31,17 @@ def tick_in(wiring: Wiring, guest: Guest, break_glass: BreakGlass | None) -> Gue
     """
     with wiring.folder.locked():
         (wiring.folder.path / quiet.FILE).unlink(missing_ok=True)
+        wiring, telling = together(wiring)
         now = wiring.ticker.applier.clock.now()
         wiring.upkeep.begin(timeout=wiring.config.git.timeout.total_seconds(), now=now)
         try:
             state = restored(wiring.folder.recall(), wiring.queue, wiring.site.branch)
             in_force = wiring.ticker.assessor.follow(state)
-            return in_guests(wiring, in_force, waits=False).tick(guest, break_glass)
+            came = in_guests(wiring, in_force, waits=False).tick(guest, break_glass)
         except Misuse as error:
             # Nothing in a guest is a mistake of whoever called us.
             raise Stalled(f"guest {guest.id}: {error.message}", error.hint, error.reason) from error
         finally:
+            untold = tuple(telling.end(wiring.ticker.applier.clock.now()))
             wiring.upkeep.end()
+        return replace(came, done=replace(came.done, earlier=(*came.done.earlier, *untold)))

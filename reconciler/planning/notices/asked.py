@@ -4,6 +4,7 @@ Each names the next step: a command, a file, a commit. Where there is none the a
 that nobody wonders.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -38,6 +39,23 @@ _OF_KIND: Mapping[str, str] = {
     ConditionType.POLICY_STALE: "see why the host cannot fetch the policy; nothing is applied before",
     ConditionType.OVERDUE: "let the update through, or give it more time in the policy",
 }
+
+
+def in_guest(target: str, text: str) -> str:
+    """Return what is asked for so that it is about the target: of a guest the commands of its hypervisor.
+
+    Args:
+        target: Host, or ``HOST/GUEST``.
+        text: As it is written for a host.
+    """
+    home, _, own = target.rpartition("/")
+    if not home:
+        return text
+    named = _COMMAND.sub(lambda found: f"`patchledger {found[1]} --target {own}`", text)
+    return named.replace("` on the host", f"` on {home}")
+
+
+_COMMAND = re.compile(r"`patchledger ((?:run --now|explain|status|plan|pause|log)\b[^`]*)`")
 
 
 def of_trouble(kind: str) -> str:

@@ -55,6 +55,9 @@ class Event(StrEnum):
     EVERY_RUN = "every-run"
 
 
+OVER = "over: "
+"""What a line begins with that names something that is not wrong any more."""
+
 TroubleEvent = Literal[
     Event.POLICY_REJECTED, Event.INTERRUPTED, Event.FAILED, Event.METADATA_STALE, Event.OVERDUE
 ]
@@ -196,12 +199,14 @@ class Whereabouts:
         branch: Of the target's reports.
         report: Id of the report commit, empty where there is none yet.
         policy_ref: Branch of the policy.
+        called: What its hypervisor calls a guest, where that is not its id.
     """
 
     timezone: str = "UTC"
     branch: str = ""
     report: str = ""
     policy_ref: str = ""
+    called: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +290,26 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Gist:
+    """What a notice tells, before it is put into words for one target.
+
+    Attributes:
+        target: Host, or ``HOST/GUEST``.
+        called: What its hypervisor calls a guest, empty where that is its id.
+        headline: Of the message of its own.
+        cause: The same on every target where the same is so for the same reason.
+        codes: Of what began, or of what is over.
+    """
+
+    target: str
+    called: str
+    headline: str
+    contents: Contents
+    cause: str
+    codes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """One message about one transition, before it is routed.
 
@@ -294,6 +319,7 @@ class Notice:
         occasion: Identity of the transition; the same notice made again after a crash has the same one, a
             repetition of the incident has another.
         at: When it was noticed, aware.
+        gist: What a message can say of it that tells of several targets; ``None`` where none will.
     """
 
     event: Event
@@ -302,6 +328,7 @@ class Notice:
     at: datetime
     message: Message
     also: frozenset[Event] = frozenset()
+    gist: "Gist | None" = None
 
     @property
     def told(self) -> frozenset[Event]:
@@ -445,6 +472,14 @@ def events(previous: Snapshot | None, current: Snapshot, now: datetime) -> tuple
             now,
             compose(current.target, one.headline, one.contents),
             one.also,
+            Gist(
+                current.target,
+                current.place.called,
+                one.headline,
+                one.contents,
+                one.cause or str(one.event),
+                one.codes,
+            ),
         )
         for one in found
     )
@@ -456,6 +491,8 @@ class _Found:
 
     Attributes:
         subject: What the incident is about, without times.
+        cause: As in :class:`Gist`; empty where the event says it.
+        codes: As in :class:`Gist`.
     """
 
     event: Event
@@ -463,6 +500,8 @@ class _Found:
     headline: str
     contents: Contents
     also: frozenset[Event] = frozenset()
+    cause: str = ""
+    codes: tuple[str, ...] = ()
 
 
 def _trouble_began(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]:
@@ -488,7 +527,9 @@ def _trouble_began(previous: Snapshot | None, current: Snapshot) -> Iterable[_Fo
                 "; ".join(dict.fromkeys(asked.of_trouble(each.kind) for each in new)),
                 tuple(each.message for each in new),
             )
-            yield _Found(event, [each.code for each in new], headline, _contents(current, told))
+            codes = tuple(each.code for each in new)
+            cause = f"{event}/{' '.join(codes)}"
+            yield _Found(event, codes, headline, _contents(current, told), cause=cause, codes=codes)
 
 
 def _in_words(event: TroubleEvent) -> str:
@@ -552,7 +593,14 @@ def _not_well(previous: Snapshot | None, current: Snapshot, run: LastRun) -> _Fo
         f"{event}: {run.reason}",
         _contents(current, told, run=run),
         frozenset(each.event for each in came),
+        f"{event}/{run.code}/{run.reason}",
+        (_code_of(run), *(each.code for each in came)),
     )
+
+
+def _code_of(run: LastRun) -> str:
+    """Return what a run that did not end well is known by when it is over."""
+    return f"run:{run.digest}:{run.code}"
 
 
 def applied_headline(run: LastRun) -> str:
@@ -586,15 +634,18 @@ def _trouble_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Fo
     is_told = before is not None and before.run == previous.settled
     is_over = failed_before and not is_set_aside and not waits and not is_told
     if before is not None and is_over and run is not None and run.result is RunResult.APPLIED:
-        ended[f"run:{before.digest}:{before.code}"] = before.reason
+        ended[_code_of(before)] = before.reason
     if ended:
         left = f", {plural(len(remaining), 'problem')} left" if remaining else ""
         told = _Telling(
             f"{current.target}: what was told as wrong is over{left}",
             _of_the_rest(current),
-            tuple(f"over: {ended[code]}" for code in sorted(ended)),
+            tuple(f"{OVER}{ended[code]}" for code in sorted(ended)),
         )
-        yield _Found(Event.RECOVERED, sorted(ended), f"recovered{left}", _contents(current, told))
+        codes = tuple(sorted(ended))
+        contents = _contents(current, told)
+        cause = f"{Event.RECOVERED}/{'/'.join(sorted(ended.values()))}"
+        yield _Found(Event.RECOVERED, codes, f"recovered{left}", contents, cause=cause, codes=codes)
 
 
 def _of_the_rest(current: Snapshot) -> str:
@@ -868,7 +919,7 @@ def _contents(
         log_excerpt="" if run is None else run.log_excerpt,
         sections=told.sections,
         happened=told.happened,
-        asked=told.asks,
+        asked=asked.in_guest(current.target, told.asks),
         document=told.document,
     )
 
@@ -876,7 +927,7 @@ def _contents(
 def _facts_of(current: Snapshot, run: LastRun | None, *, is_about_plan: bool) -> Iterable[tuple[str, str]]:
     """Yield label and value of what is so, as far as it is about what the message tells."""
     place = current.place
-    yield "Host", current.target
+    yield "Host", f"{current.target} ({place.called})" if place.called else current.target
     if run is not None:
         yield "Run", run.run
         yield "Outcome", run.result.value
@@ -900,10 +951,8 @@ def _facts_of(current: Snapshot, run: LastRun | None, *, is_about_plan: bool) ->
         commit = f", commit {place.report[:12]}" if place.report else ""
         file = "report.md" if run is None else f"runs/{run.run}.md"
         yield "Report", f"{file} on branch {place.branch}{commit}"
-    yield (
-        "Look",
-        f"`patchledger log {run.run}`" if run is not None else "`patchledger status`, `patchledger plan`",
-    )
+    look = f"`patchledger log {run.run}`" if run is not None else "`patchledger status`, `patchledger plan`"
+    yield "Look", asked.in_guest(current.target, look)
     yield "At", _clock(current, current.at)
 
 

@@ -63,7 +63,7 @@ def snapshot_of(
     planned = packages_of(report)
     return Snapshot(
         at=now,
-        target=report.target,
+        target=report.target_id,
         mode=action,
         outcome=report.decision.outcome.value,
         reason=report.decision.reason,
@@ -93,7 +93,7 @@ def snapshot_of(
             (each.end for each in report.free_windows if each.start <= now < each.end), default=None
         ),
         is_used_up=report.is_used_up,
-        place=Whereabouts(report.timezone, branch, commit, report.policy.ref),
+        place=Whereabouts(report.timezone, branch, commit, report.policy.ref, report.host.called),
         overdue=tuple(Late(str(each.update.package), each.name, each.sentence) for each in overdue(report)),
     )
 

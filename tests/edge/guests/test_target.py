@@ -1,4 +1,4 @@
-"""``--target``: the verbs of a host about one guest of it, and about nothing else.
+"""``--target``: the verbs of a host about one guest and nothing else; and what a tick tells of several.
 
 Each test leaves the node as it was.
 """
@@ -14,7 +14,7 @@ from reconciler.cli.wiring.in_guests import FIRST
 from tests.e2e.site import git
 from tests.edge.guests.conftest import Acting, as_before, version
 from tests.edge.guests.test_guests import put
-from tests.edge.guests.test_ticks import OPEN, SHUT, Hypervisor
+from tests.edge.guests.test_ticks import GUESTS, HOSTS, OPEN, SHUT, Hypervisor
 from tests.labs.apt import AptLab
 
 
@@ -113,6 +113,36 @@ def test_guests_that_cannot_be_looked_into(pve: Hypervisor, acting: Acting) -> N
     assert "guest 299: it is not there" in told["299"][1]
     assert "pve1 has no guest 300" in told["300"][1]
     assert entered(acting) == set()
+
+
+def told(pve: Hypervisor) -> list[str]:
+    """Return the titles of what waits for a service that does not answer."""
+    return [
+        json.loads(path.read_bytes())["title"] for path in sorted((pve.folder / "state/outbox").glob("0*"))
+    ]
+
+
+def test_one_incident_of_all_is_one_message_and_ends_once(pve: Hypervisor) -> None:
+    address = pve.folder / "ops.url"
+    address.write_text("json://127.0.0.1:9/hook\n")
+    address.chmod(0o600)
+    config = pve.folder / "config.yaml"
+    config.write_text(config.read_text() + f'notifiers: {{ops: {{file: "{pve.seen}/ops.url"}}}}\n')
+    hears = "notify: [{to: ops, on: [failed, policy-rejected, recovered]}]\n"
+    pve.policy(SHUT, hosts=HOSTS + hears, guests=GUESTS + hears)
+    assert pve.run()[0] == 0
+    assert told(pve) == []
+    pve.policy(SHUT, hosts=HOSTS + hears, guests=GUESTS + hears + "updatez: all\n")
+    for _ in range(2):
+        code, said = pve.run()
+        assert code == 3, said
+    (rejected,) = told(pve)
+    assert rejected == "[patchledger] pve1: policy rejected in 2 guests and pve1"
+    pve.policy(SHUT, hosts=HOSTS + hears, guests=GUESTS + hears)
+    assert pve.run("run", "--target", "201")[0] == 0
+    assert told(pve) == [rejected]
+    pve.run()
+    assert told(pve) == [rejected, "[patchledger] pve1: recovered in 2 guests and pve1"]
 
 
 NAMES = {

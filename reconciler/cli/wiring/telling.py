@@ -1,0 +1,139 @@
+"""What a hypervisor's tick tells of its guests and itself is kept until its end, and told together.
+
+It is kept in a file: a tick that is killed has remembered it as told, and the next one tells it.
+"""
+
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cache
+
+from pydantic import TypeAdapter
+
+from reconciler.cli.wiring.compose import GuestsTold, Wiring
+from reconciler.errors import ReconcilerError, Transient
+from reconciler.host.state.folder import TargetFolder
+from reconciler.planning.facts.guest_rows import GuestOutcome
+from reconciler.planning.notices.events import Event, Notice, Route
+from reconciler.planning.notices.together import Gathered, Heard, settled, told_together
+from reconciler.reconcile.ports.reports import Messenger
+
+FILE = "telling.json"
+"""Of the state folder: what is to be told, and which incidents of several targets are not over."""
+
+_EVERY = frozenset(Event)
+
+
+@dataclass(slots=True)
+class Together:
+    """Keeps what is told while a tick is at work; several guests may tell at a time.
+
+    Attributes:
+        folder: Of the hypervisor.
+        messenger: Delivers it in the end.
+        home: Id of the hypervisor.
+    """
+
+    folder: TargetFolder
+    messenger: Messenger
+    home: str
+    _gathered: Gathered = field(default_factory=Gathered)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        data = self.folder.read(FILE)
+        self._gathered = Gathered() if data is None else _read(data)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether an earlier tick kept what it did not come to tell."""
+        return bool(self._gathered.fresh)
+
+    def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[str, ...]:
+        """Keep notices for the end of the tick.
+
+        Raises:
+            Stalled: They cannot be written down.
+        """
+        del now
+        if notices and routes:
+            with self._lock:
+                heard = (Heard(notice, tuple(routes)) for notice in notices)
+                self._keep(replace(self._gathered, fresh=(*self._gathered.fresh, *heard)))
+        return ()
+
+    def end(self, now: datetime, looked_after: Collection[str] | None = None) -> Iterator[ReconcilerError]:
+        """Tell all of it, and yield what went wrong with that; it never ends a tick.
+
+        Args:
+            now: Aware.
+            looked_after: As of :func:`reconciler.planning.notices.together.settled`.
+        """
+        try:
+            with self._lock:
+                told, after = settled(self._gathered, now, looked_after)
+                complaints = [
+                    one
+                    for name, notices in told_together(self.home, told)
+                    for one in self.messenger.tell(notices, (Route(name, _EVERY),), now)
+                ]
+                # Whoever is killed before this tells the same once more, which the outbox knows.
+                self._keep(after)
+                complaints += self.messenger.tell((), (), now)
+        except ReconcilerError as error:
+            yield error
+            return
+        for complaint in dict.fromkeys(complaints):
+            yield Transient(complaint, "look at the notifier")
+
+    def _keep(self, gathered: Gathered) -> None:
+        if gathered != self._gathered:
+            self._gathered = gathered
+            self.folder.write(FILE, _gathereds().dump_json(gathered))
+
+
+def together(wiring: Wiring) -> tuple[Wiring, Together]:
+    """Return a hypervisor whose messages wait for the end of a tick, and what ends it.
+
+    What an earlier tick did not come to tell goes out first, as it would have then.
+    """
+    reporter = wiring.ticker.reporter
+    kept = Together(wiring.folder, reporter.messenger, wiring.config.host)
+    if kept.is_left:
+        tuple(kept.end(wiring.ticker.applier.clock.now()))
+    ticker = replace(
+        wiring.ticker,
+        reporter=replace(reporter, messenger=kept),
+        parting=lambda: tuple(kept.end(wiring.ticker.applier.clock.now())),
+    )
+    return replace(wiring, ticker=ticker), kept
+
+
+_NOT_LOOKED_AFTER = {GuestOutcome.SKIPPED, GuestOutcome.UNSUPPORTED, GuestOutcome.GONE}
+
+
+def looked_after(home: str, told: GuestsTold) -> frozenset[str] | None:
+    """Return the targets that a tick looked after, ``None`` where it did not come to look.
+
+    Args:
+        home: Id of the hypervisor.
+        told: What its report says of its guests.
+    """
+    if any(row.outcome is GuestOutcome.NOT_LOOKED_AT for row in told.rows):
+        return None
+    return frozenset(
+        (home, *(f"{home}/{row.id}" for row in told.rows if row.outcome not in _NOT_LOOKED_AFTER))
+    )
+
+
+@cache
+def _gathereds() -> TypeAdapter[Gathered]:
+    return TypeAdapter(Gathered)
+
+
+def _read(data: bytes) -> Gathered:
+    try:
+        return _gathereds().validate_json(data)
+    except ValueError:
+        return Gathered()  # of another version, or damaged: what is wrong is told again when it changes
