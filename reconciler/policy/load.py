@@ -180,6 +180,11 @@ class Revision:
         yield from self.hosts
         yield from self.rollouts
 
+    def machine_of(self, target: str) -> str:
+        """Return the machine id that the Host document of a target names, empty where none does."""
+        named = (one.value.machine_id for one in self.hosts if one.value.name == target)
+        return next(named, None) or ""
+
     def other_roles(self) -> dict[str, str]:
         """Return the keys that sign something else than policy, by fingerprint, and what each is."""
         named = ((one.value.report_key, one.value.name) for one in self.hosts)

@@ -389,7 +389,7 @@ class Assessor:
         document = None if effective is None else effective.host
         site = self.site
         claim = Claim(
-            site.target, site.branch, seen.facts, site.report_key, is_revoked=site.is_report_key_revoked()
+            site.id, site.branch, seen.facts, site.report_key, is_revoked=site.is_report_key_revoked()
         )
         was = self._was_enrolled(claim, state) if document is None else Enrolled.NO
         named = enrolled(claim, document, was, has_policy=effective is not None)

@@ -128,7 +128,7 @@ class InGuests:
     def _tick(self, guest: Guest, folder: GuestFolder, break_glass: BreakGlass | None) -> GuestTick:
         machine = _machine_id(target_of(guest, self.said.environment))
         state, notices = folder.recall().state, tuple[str, ...]()
-        why = "" if state.pin is None else state.pin.contradicted(guest.volume, machine)
+        why = self._contradicted(guest, state, machine)
         if why:
             # It is ours to say which guest a number is, so that no person has to have the branch continued.
             branch = guest_branch(self.wiring.config.host, guest.id)
@@ -145,7 +145,7 @@ class InGuests:
         done = self._ticker(guest, used, target).tick(break_glass)
         state = folder.recall().state
         pin = (state.pin or Pin(guest.id)).and_seen(guest.volume, machine)
-        if pin != state.pin:
+        if pin != state.pin and not done.assessment.is_anothers:
             folder.save(replace(state, pin=pin))
         return GuestTick(done, is_first, notices)
 
@@ -162,8 +162,7 @@ class InGuests:
         """
         machine = _machine_id(target_of(guest, self.said.environment))
         recalled = folder.recall()
-        pin = recalled.state.pin
-        why = "" if pin is None else pin.contradicted(guest.volume, machine)
+        why = self._contradicted(guest, recalled.state, machine)
         if why:
             said = f"guest {guest.id} is another one than before: {why}; nothing of that one counts"
             recalled = replace(recalled, state=Remembered(), complaints=(said,))
@@ -171,6 +170,18 @@ class InGuests:
         if recalled.state.snapshot is None:
             used = _Unseen(folder.path, folder.id, self._clock.now())
         return self._ticker(guest, used, target_of(guest, self.said.environment, machine)), recalled
+
+    def _contradicted(self, guest: Guest, state: Remembered, machine: str) -> str:
+        """Return why a guest is another one than what is kept is of, empty where nothing says so.
+
+        Where its Host document names another machine, what is kept stays that one's: this is not the guest
+        that the policy means, which each look tells, and so nothing is done in it.
+        """
+        revision = self.in_force.revision
+        named = "" if revision is None else revision.machine_of(f"{self.wiring.config.host}/{guest.id}")
+        if state.pin is None or (named and named != machine):
+            return ""
+        return state.pin.contradicted(guest.volume, machine)
 
     def farewell(self, guest: Guest) -> str:
         """Report where a guest went, end what was unfinished in it, and set aside what was kept.

@@ -18,17 +18,21 @@ from tests.edge.guests.test_ticks import GUESTS, HOSTS, OPEN, SHUT, Hypervisor
 from tests.labs.apt import AptLab
 
 
+def made(acting: Acting, apt_world: AptLab, folder: Path) -> Hypervisor:
+    """Return a hypervisor on the node, with nothing done yet."""
+    lab = apt_world.copy(folder / "machine")
+    pve = Hypervisor(acting, folder / "pve1", str(folder / "pve1"))
+    pve.folder.mkdir()
+    git(pve.folder, "init", "-q", "-b", "main", "policy")
+    git(pve.folder, "init", "-q", "--bare", "-b", "main", "reports.git")
+    pve.configure(lab.environment)
+    acting.node.run("sh", "-c", ": >/run/lab/pct.log")
+    return pve
+
+
 @pytest.fixture
 def pve(acting: Acting, apt_world: AptLab, tmp_path: Path) -> Iterator[Hypervisor]:
-    lab = apt_world.copy(tmp_path / "machine")
-    folder = tmp_path / "pve1"
-    folder.mkdir()
-    made = Hypervisor(acting, folder, str(folder))
-    git(folder, "init", "-q", "-b", "main", "policy")
-    git(folder, "init", "-q", "--bare", "-b", "main", "reports.git")
-    made.configure(lab.environment)
-    acting.node.run("sh", "-c", ": >/run/lab/pct.log")
-    yield made
+    yield made(acting, apt_world, tmp_path)
     as_before(acting, "201")
 
 
