@@ -1,4 +1,4 @@
-"""What the unit of a tick allows beneath the systemd of Debian 13, unlike that of Debian 12."""
+"""What the unit of a tick allows beneath the systemd of Debian 13, and what its apt says."""
 
 import re
 from collections.abc import Iterator
@@ -36,3 +36,19 @@ def test_metadata_can_be_read_anew(machine: Machine) -> None:
     said = within_the_unit(machine, "apt-get -o APT::Update::Error-Mode=any update")
     assert "E: " not in said
     assert "labapp" in machine.run("apt-cache", "pkgnames")
+
+
+def test_a_repository_without_what_it_need_not_have_is_read_well(machine: Machine) -> None:
+    """Of each form of the translations that a folder of packages does not have, apt 3 says "Err:"."""
+    said = machine.run("sh", f"{INSIDE}/scripts/patch/apt-update.sh", "--refresh")
+    assert "|Err:" in said
+    assert said.endswith("\nexit 0\n"), said
+
+
+def test_one_that_is_not_there_is_still_told(machine: Machine) -> None:
+    machine.run("mv", f"{LAB}/repository", f"{LAB}/away")
+    try:
+        said = machine.run("sh", f"{INSIDE}/scripts/patch/apt-update.sh", "--refresh", check=False)
+    finally:
+        machine.run("mv", f"{LAB}/away", f"{LAB}/repository")
+    assert said.endswith("\nexit 21\n"), said
