@@ -820,11 +820,12 @@ tell_unread() {
     section unread unread
 }
 
-# Leave out what apt went on without: of a file that need not be there it tries each form ("Err:", apt 3), and lets it be
-# ("Ign:" of the same number).
-without_let_be() {
-    awk -F '[: ]' 'FNR == NR { if ($1 ~ /^(Err|Ign)$/ && $2 ~ /^[0-9]+$/) last[$2] = $1; next }
-        !($1 == "Err" && last[$2] == "Ign")' "$WORK/out" "$WORK/out" >"$WORK/told"
+# Leave out what was not apt's last word on a file: of one that need not be there it tries each form ("Err:", apt 3) and lets
+# it be ("Ign:"), and of another it finds a form that it can use ("Get:", where lists are kept compressed).
+without_overcome() {
+    awk -F '[: ]' '$1 !~ /^(Err|Ign|Get|Hit)$/ || $2 !~ /^[0-9]+$/ { if (FNR != NR) print; next }
+        FNR == NR { last[$2] = $1; next }
+        $1 != "Err" || last[$2] == "Err"' "$WORK/out" "$WORK/out" >"$WORK/told"
     must_have_space
     mv "$WORK/told" "$WORK/out"
 }
@@ -832,7 +833,7 @@ without_let_be() {
 refresh() {
     # With -q it would be quiet twice, and not tell which files it could not have.
     section refresh cached may apt-get -o APT::Update::Error-Mode=any update
-    without_let_be
+    without_overcome
     if [ "$code" -eq 0 ] && ! says "$SAYS_NOT_ALL_READ"; then
         # The stamp that Ubuntu's update-notifier keeps too: when the lists were last read without a fault.
         [ ! -d "$STATE/periodic" ] || (umask 022 && : >"$STATE/periodic/update-success-stamp")

@@ -45,6 +45,14 @@ def test_a_repository_without_what_it_need_not_have_is_read_well(machine: Machin
     assert said.endswith("\nexit 0\n"), said
 
 
+def test_one_that_is_read_in_the_end_is_read_well(machine: Machine) -> None:
+    """Where lists are kept compressed, as in images of containers, apt says "Err:" of forms that it cannot use."""
+    with_lists = ("env", "APT_CONFIG=/etc/compressed")
+    machine.run("tee", "/etc/compressed", stdin='Acquire::GzipIndexes "true";\n')
+    said = machine.run(*with_lists, "sh", f"{INSIDE}/scripts/patch/apt-update.sh", "--refresh")
+    assert said.endswith("\nexit 0\n"), said
+
+
 def test_one_that_is_not_there_is_still_told(machine: Machine) -> None:
     machine.run("mv", f"{LAB}/repository", f"{LAB}/away")
     try:
