@@ -4,10 +4,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from reconciler.errors import Stalled
+from reconciler.errors import Misuse, Stalled
 from reconciler.managers.dialect import Dialect
 from reconciler.managers.scripts import AnyTarget, TimedOut, guard_text
 from reconciler.planning.text.untrusted import one_line
+from reconciler.planning.text.wording import listed
 from reconciler.policy.managers import MANAGERS, NAMES, ManagerName, ManagerTraits, in_words
 from reconciler.reconcile.ports.where import THIS_MACHINE
 
@@ -24,6 +25,8 @@ _ANY = "".join(f"{one.is_there} && echo {one.name}\n" for one in MANAGERS)
 # installed without being patched by it. Prints it, or else the name of every manager that is there. The first
 # argument is the root of the system that is meant, empty for the running one; one that does not say what it
 # is counts as the same as the running one, and the manager finds out whether that is true.
+_HAVE = 'have() { command -v "$1" >/dev/null 2>&1; }\n'
+_THERE = f"{_HAVE}{_ANY}exit 0\n".encode()
 _PROBE = f"""\
 id=
 for file in "$1/etc/os-release" "$1/usr/lib/os-release" /etc/os-release; do
@@ -31,8 +34,7 @@ for file in "$1/etc/os-release" "$1/usr/lib/os-release" /etc/os-release; do
     id=$(. "$file" && printf ' %s %s ' "$ID" "${{ID_LIKE:-}}")
     break
 done
-have() {{ command -v "$1" >/dev/null 2>&1; }}
-case $id in
+{_HAVE}case $id in
 {_OWN}esac
 {_ANY}exit 0
 """.encode()
@@ -56,15 +58,8 @@ def detect(target: AnyTarget, *, root: Path | None = None) -> ManagerName:
     here, probe = target.where == THIS_MACHINE, _PROBE
     if not here:
         probe = guard_text()[0] + b"\n" + probe
-    done = target.run(probe, "detect", ("" if root is None else str(root),), timeout=PROBE_TIMEOUT)
-    if done.timed_out:
-        raise TimedOut(f"which package manager is there was not said within {PROBE_TIMEOUT:.0f} s")
-    if done.returncode or done.truncated:
-        # Whatever was printed then is no answer, and nothing is none either.
-        words = one_line(done.error_text, 300) or f"the question ended with {done.returncode}"
-        raise Stalled(f"which package manager is there was not said: {words}")
     machine = "this machine" if here else "this guest"
-    match [name for name in NAMES if name in done.text.split()]:
+    match _asked(target, probe, "" if root is None else str(root)):
         case [only]:
             return only
         case []:
@@ -74,6 +69,32 @@ def detect(target: AnyTarget, *, root: Path | None = None) -> ManagerName:
                 f"{machine} has {' and '.join(several)}, and its distribution is not known here",
                 "say which one patches it: `manager: NAME` in the configuration" if here else "",
             )
+
+
+def check_there(manager: ManagerName, target: AnyTarget) -> None:
+    """Refuse a package manager that this machine does not have.
+
+    Raises:
+        Misuse: It is not there.
+        Stalled: What is there was not said.
+        TimedOut: It was not said in time.
+    """
+    there = _asked(target, _THERE, "")
+    if manager not in there:
+        has = f"it has {listed(there)}" if there else f"it has none of {in_words(NAMES)}"
+        hint = "leave it out, and the distribution's own is taken" if there else f"install {manager}"
+        raise Misuse(f"manager: there is no {manager} on this machine; {has}", hint)
+
+
+def _asked(target: AnyTarget, probe: bytes, root: str) -> list[ManagerName]:
+    done = target.run(probe, "detect", (root,), timeout=PROBE_TIMEOUT)
+    if done.timed_out:
+        raise TimedOut(f"which package manager is there was not said within {PROBE_TIMEOUT:.0f} s")
+    if done.returncode or done.truncated:
+        # Whatever was printed then is no answer, and nothing is none either.
+        words = one_line(done.error_text, 300) or f"the question ended with {done.returncode}"
+        raise Stalled(f"which package manager is there was not said: {words}")
+    return [name for name in NAMES if name in done.text.split()]
 
 
 def dialect_of(manager: ManagerName) -> Dialect:

@@ -238,6 +238,19 @@ def test_what_no_server_is_asked_for_is_left_out(site: Site, doctor: Doctor, tmp
     assert not [message for _, message in found if "policy" in message]
 
 
+def test_a_package_manager_that_is_named_and_not_there_is_told(
+    site: Site, doctor: Doctor, tmp_path: Path
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "sh").symlink_to("/usr/bin/sh")
+    (programs / "pacman").symlink_to("/usr/bin/pacman")
+    site.configure(environment={"PATH": str(programs)}, manager="zypper")
+    code, found = doctor("--offline")
+    assert code == 2
+    assert "manager: there is no zypper on this machine; it has pacman" in levels(found, "problem")
+
+
 def test_a_wrong_configuration_does_not_keep_the_rest_from_being_seen(site: Site, doctor: Doctor) -> None:
     site.config.write_text("host: web-01\npolicy: {remote: /x}\nspeling: 1\n")
     code, found = doctor()

@@ -708,6 +708,30 @@ def test_what_no_server_can_mend_is_never_passed_over(
     assert place.config.read_bytes() == before
 
 
+def test_a_package_manager_that_this_machine_lacks_is_never_passed_over(place: Place) -> None:
+    """Every tick would end with what its script misses."""
+    programs = place.folder / "programs"
+    programs.mkdir()
+    for name in ("sh", "apt-get", "dpkg"):
+        (programs / name).symlink_to(f"/usr/bin/{name}")
+    assert place.set_up()[0] == 0
+    before = place.config.read_bytes()
+    answers = place.answers(manager="zypper", environment={"PATH": str(programs)})
+    code, _, err = place.run("setup", "--answers", str(answers), "--yes", "--unchecked")
+    assert code == 2
+    assert "manager: there is no zypper on this machine; it has apt\n" in err
+    assert "hint: leave it out, and the distribution's own is taken" in err
+    assert place.config.read_bytes() == before
+    (programs / "dpkg").unlink()
+    (programs / "apt-get").unlink()
+    answers = place.answers(environment={"PATH": str(programs)})
+    answers.write_text(answers.read_text().replace('manager: "apt"\n', ""))
+    code, _, err = place.run("setup", "--answers", str(answers), "--yes", "--unchecked")
+    assert code == 2
+    assert "manager: no package manager found on this machine" in err
+    assert place.config.read_bytes() == before
+
+
 def test_a_password_that_a_present_file_holds_is_not_shown_by_what_replaces_it(place: Place) -> None:
     place.set_up()
     place.config.write_text(f"{{host: web-01, policy: {{remote: 'https://u:{SECRET}@127.0.0.1:9/p'}}}}\n")

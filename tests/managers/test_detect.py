@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import Stalled
-from reconciler.managers.detect import detect, dialect_of
+from reconciler.errors import Misuse, Stalled
+from reconciler.managers.detect import check_there, detect, dialect_of
 from reconciler.policy.managers import MANAGERS, NAMES
 from reconciler.targets.local import LocalTarget
 
@@ -42,6 +42,22 @@ def test_two_managers_without_a_distribution_are_not_guessed_between(tmp_path: P
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/os-release").write_text("ID=garuda\nID_LIKE=arch\n")
     assert detect(target, root=tmp_path) == "pacman"
+
+
+def test_a_manager_that_is_named_must_be_there(tmp_path: Path) -> None:
+    target = LocalTarget({"PATH": str(tmp_path)}, ("/bin/sh",))
+    with pytest.raises(Misuse, match="there is no pacman on this machine; it has none of apt, dnf, zypper"):
+        check_there("pacman", target)
+    for program in ("zypper", "pacman"):
+        (tmp_path / program).write_text("#!/bin/sh\n")
+        (tmp_path / program).chmod(0o755)
+    check_there("pacman", target)
+    with pytest.raises(Misuse, match="there is no apt on this machine; it has zypper, pacman"):
+        check_there("apt", target)
+    (tmp_path / "sh").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "sh").chmod(0o755)
+    with pytest.raises(Stalled, match="was not said: the question ended with 1"):
+        check_there("apt", LocalTarget({"PATH": str(tmp_path)}))
 
 
 def test_every_manager_has_an_entry_a_dialect_and_a_script() -> None:

@@ -41,7 +41,7 @@ from reconciler.host.machine.hooks import HookFolder
 from reconciler.host.machine.systemd import Systemd, unanswered
 from reconciler.host.state.folder import StateFolder
 from reconciler.host.state.memory import read_page
-from reconciler.managers.detect import detect, dialect_of
+from reconciler.managers.detect import check_there, detect, dialect_of
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript, PolicyScripts
 from reconciler.notify import (
@@ -351,6 +351,8 @@ def _signing_key(config: Config) -> Findings:
 
 def _packages(config: Config) -> Findings:
     target = local_target(config.environment)
+    if config.manager is not None:
+        check_there(config.manager, target)
     dialect = dialect_of(config.manager or detect(target, root=config.root))
     script = PatchScript.load(dialect.script)
     names = " and ".join(name for name, _ in script.hashes)

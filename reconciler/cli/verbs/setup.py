@@ -17,7 +17,7 @@ from reconciler.cli.verbs import plan as planning
 from reconciler.cli.verbs.enrolling import Proposed, enrol, pusher_of
 from reconciler.cli.verbs.guests import unmeant_lines
 from reconciler.cli.verbs.wizard import Wizard
-from reconciler.cli.wiring.compose import check_usable
+from reconciler.cli.wiring.compose import check_manager, check_usable
 from reconciler.cli.wiring.guests import folders_of, guests_of, policy_at
 from reconciler.errors import DONE, Misuse, ReconcilerError, exit_code, worst
 from reconciler.host.config import Config, Notifier, load_config
@@ -194,6 +194,7 @@ def _answered(
         # Whoever is asked sees each failure at its question, and goes on or not.
         answers = Wizard(draft, asking.OwnTerminal(), found, places, given, policy).run()
         check_usable(answers)
+        check_manager(answers)
         return answers, places, []
     answers = _checked(draft)
     _refuse_unencrypted(answers, found.why_no_credentials)
@@ -413,6 +414,7 @@ def _failures(
 def _usable(answers: Answers) -> str:
     """Refuse what every tick would refuse, by the door through which a tick goes."""
     check_usable(answers)
+    check_manager(answers)
     return ""
 
 

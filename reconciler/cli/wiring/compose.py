@@ -17,7 +17,7 @@ from reconciler.cli.wiring.remotes import (
     revocation,
     signing_rules,
 )
-from reconciler.errors import Misuse
+from reconciler.errors import Misuse, Stalled
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.report_branches import host_branch
@@ -39,7 +39,7 @@ from reconciler.host.state.fingerprint import signature
 from reconciler.host.state.folder import StateFolder
 from reconciler.host.state.guests import GuestFolders
 from reconciler.host.state.run_logs import RunLogFolder
-from reconciler.managers.detect import detect, dialect_of
+from reconciler.managers.detect import check_there, detect, dialect_of
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript, PolicyScripts
 from reconciler.notify import (
@@ -354,6 +354,26 @@ def check_usable(config: Config) -> None:
         raise Misuse(f"root: there is no folder {config.root}", "name the top of a chroot or image")
     if config.root is not None:
         check_ours(str(config.root), "root")
+
+
+def check_manager(config: Config) -> None:
+    """Refuse a configuration by which no tick would find its package manager.
+
+    A tick itself need not ask: what it runs then says so.
+
+    Raises:
+        Misuse: The named one is not there; or none is named, and there is none, or it cannot be told which.
+        Transient: This machine did not say in time what it has.
+        Stalled: It could not say.
+    """
+    target = local_target(config.environment)
+    if config.manager is not None:
+        check_there(config.manager, target)
+        return
+    try:
+        detect(target, root=config.root)
+    except Stalled as error:
+        raise Misuse(f"manager: {error.message}", error.hint) from error
 
 
 def _manager(config: Config, folder: StateFolder, before_observe: Callable[[], None]) -> ScriptedManager:
