@@ -19,7 +19,7 @@ TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import a quiet tick woul
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-    from typing import IO
+    from typing import IO, Self
 
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_LIMIT = 64 * 1024 * 1024
@@ -204,6 +204,98 @@ class Child:
                 said[number] = file.read(DEFAULT_LIMIT)
         self._outputs = ()
         return said[0], said[1]
+
+
+class Dialogue:
+    """A process that answers each line it is given with one line; a context manager, which ends it.
+
+    It gets the fixed environment and ``env``, and its standard error goes nowhere. When we end, however we
+    do, its standard input ends, so that it does no more than what it was last asked for.
+
+    Args:
+        argv: As for :func:`run`.
+        env: Added to the fixed environment.
+        limit: Bytes that one answer may have.
+
+    Raises:
+        Stalled: The program does not exist or may not be started.
+    """
+
+    __slots__ = ("_heard", "_limit", "_process")
+
+    def __init__(
+        self, argv: "Sequence[str]", *, env: "Mapping[str, str] | None" = None, limit: int = DEFAULT_LIMIT
+    ) -> None:
+        try:
+            self._process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment(env),
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            raise _cannot_start(argv, error) from error
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                os.set_blocking(stream.fileno(), False)
+        self._heard = b""
+        self._limit = limit
+
+    def __enter__(self) -> "Self":
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the process and its group."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        _close(self._process)
+        _kill_group(self._process)
+
+    def ask(self, question: bytes, timeout: float) -> bytes | None:
+        """Give it one line and return its answer, both without their line feed.
+
+        Returns:
+            ``None`` where it did not answer within ``timeout`` seconds, has ended, or said too much. It is
+            not to be asked again then, since an answer may come to the question before.
+        """
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            return None
+        deadline, left = monotonic() + timeout, memoryview(question + b"\n")
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            selector.register(stdin, selectors.EVENT_WRITE)
+            while b"\n" not in self._heard:
+                ready = selector.select(max(0.0, deadline - monotonic()))
+                if not ready or len(self._heard) > self._limit:
+                    return None
+                for key, _ in ready:
+                    try:
+                        if key.fileobj is stdin:
+                            left = left[os.write(key.fd, left[:_CHUNK]) :]
+                            if not left:
+                                selector.unregister(stdin)
+                        elif chunk := os.read(key.fd, _CHUNK):
+                            self._heard += chunk
+                        else:
+                            return None
+                    except BlockingIOError:
+                        continue
+                    except OSError:
+                        return None
+        answer, _, self._heard = self._heard.partition(b"\n")
+        return answer
+
+    @property
+    def ended(self) -> int | None:
+        """Its exit code where it has ended, as in :mod:`subprocess`; ``None`` where it still runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(_PATIENCE)  # it may just have closed its output
+        return None
 
 
 def start(argv: "Sequence[str]", *, env: "Mapping[str, str]", keeps_output: bool = False) -> Child:

@@ -17,17 +17,19 @@ from reconciler.notify.addresses import (
     secrets_of,
 )
 from reconciler.notify.delivery import ANSWERS, CANNOT_BE_ASKED, AppriseSender, ServiceAnswer, ask, cause_of
-from reconciler.notify.outbox import (
-    Delivery,
+from reconciler.notify.entries import (
+    Courier,
     Down,
-    Outbox,
-    OutboxMessenger,
+    Gone,
+    Later,
     Pending,
     Refused,
     Send,
     Sent,
     Verdict,
 )
+from reconciler.notify.outbox import Outbox, OutboxMessenger
+from reconciler.notify.rounds import Delivery
 from reconciler.planning.notices.events import Route
 
 __all__ = [
@@ -35,12 +37,15 @@ __all__ = [
     "CANNOT_BE_ASKED",
     "Address",
     "AppriseSender",
+    "Courier",
     "CredentialSource",
     "DecryptedSource",
     "Delivery",
     "Down",
     "FileSource",
     "GivenSource",
+    "Gone",
+    "Later",
     "Notifiers",
     "Outbox",
     "OutboxMessenger",

@@ -1,20 +1,22 @@
 """Send messages through apprise, in a child process of their own.
 
 apprise costs half a second and 40 MiB, writes addresses into its log, and its answer is only yes or no. So it
-lives in :mod:`reconciler.notify.send`, which gets messages and addresses on standard input, writes one line
-with a word of a closed list for each message, and is thrown away.
+lives in :mod:`reconciler.notify.send`, which is given one message with its address after the other on
+standard input, answers each with a word of a closed list, and is thrown away. It ends when we do.
 """
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from time import monotonic
+from typing import Self
 
 from reconciler.errors import Misuse
 from reconciler.notify.addresses import Address, Notifiers, redact, secrets_of
-from reconciler.notify.outbox import Down, Pending, Refused, Sent, Verdict
-from reconciler.process import Completed, run
+from reconciler.notify.entries import Down, Gone, Later, Pending, Refused, Sent, Verdict
+from reconciler.process import Dialogue, run
 
 _CHILD = Path(__file__).with_name("send.py")
 _PROBE = Path(__file__).with_name("probe.py")
@@ -25,38 +27,56 @@ class ServiceAnswer(StrEnum):
     """What the child says of one message; the words of :mod:`reconciler.notify.send`."""
 
     SENT = "sent"
+    GONE = "gone"
     BAD_ADDRESS = "bad-address"
     UNTRUSTED = "untrusted-certificate"
+    NO_ENCRYPTION = "no-encryption"
     LOGIN = "login-refused"
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
     SERVER = "server-error"
+    BUSY = "busy"
+    REDIRECTED = "redirected"
+    HOST_REFUSED = "host-refused"
+    SENDER_REFUSED = "sender-refused"
+    RECEIVER_LATER = "receiver-later"
+    MESSAGE_LATER = "message-later"
+    RECEIVER_REFUSED = "receiver-refused"
     REFUSED = "refused"
+    ODD = "odd-answer"
+    NOTHING_SENT = "nothing-sent"
     UNKNOWN = "unknown"
 
     @property
     def sentence(self) -> str:
         """What it means, in words without anything of the address."""
-        match self:
-            case ServiceAnswer.SENT:
-                said = "the service took this message"
-            case ServiceAnswer.BAD_ADDRESS:
-                said = "apprise does not understand the address of this notifier"
-            case ServiceAnswer.UNTRUSTED:
-                said = "the certificate of the service is not trusted; SSL_CERT_FILE can name its authority"
-            case ServiceAnswer.LOGIN:
-                said = "the service refused user or password"
-            case ServiceAnswer.UNREACHABLE:
-                said = "the service cannot be reached"
-            case ServiceAnswer.TIMEOUT:
-                said = "the service did not answer in time"
-            case ServiceAnswer.SERVER:
-                said = "the service answered with an error of its own"
-            case ServiceAnswer.REFUSED:
-                said = "the service refused this message"
-            case ServiceAnswer.UNKNOWN:
-                said = "the service could not be used"
-        return said
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    ServiceAnswer.SENT: "the service took this message",
+    ServiceAnswer.GONE: "the address does not name this receiver any more",
+    ServiceAnswer.BAD_ADDRESS: "apprise does not understand the address of this notifier",
+    ServiceAnswer.UNTRUSTED: (
+        "the certificate of the service is not trusted; SSL_CERT_FILE can name its authority"
+    ),
+    ServiceAnswer.NO_ENCRYPTION: "the server does not offer the encryption that the address asks for",
+    ServiceAnswer.LOGIN: "the service refused user or password",
+    ServiceAnswer.UNREACHABLE: "the service cannot be reached",
+    ServiceAnswer.TIMEOUT: "the service did not answer in time",
+    ServiceAnswer.SERVER: "the service answered with an error of its own",
+    ServiceAnswer.BUSY: "the service is busy or takes no more for now; it is asked again",
+    ServiceAnswer.REDIRECTED: "the service is somewhere else, which the address has to name",
+    ServiceAnswer.HOST_REFUSED: "the server takes nothing from this host",
+    ServiceAnswer.SENDER_REFUSED: "the server refused the sender of this mail, `from=` of the address",
+    ServiceAnswer.RECEIVER_LATER: "the server takes nothing for this receiver now; it is asked again",
+    ServiceAnswer.MESSAGE_LATER: "the server did not take this message now; it is asked again",
+    ServiceAnswer.RECEIVER_REFUSED: "the server refused this receiver",
+    ServiceAnswer.REFUSED: "the service refused this message",
+    ServiceAnswer.ODD: "the service answered something that it does not say when it takes a message",
+    ServiceAnswer.NOTHING_SENT: "apprise sent nothing, and said that it had",
+    ServiceAnswer.UNKNOWN: "the service could not be used",
+}
 
 
 ANSWERS, CANNOT_BE_ASKED = "answers", "cannot-be-asked"
@@ -93,7 +113,7 @@ def cause_of(verdict: Down) -> ServiceAnswer | None:
 
 
 class AppriseSender:
-    """Sends through the notifiers of this host; is a :data:`reconciler.notify.outbox.Send`.
+    """Begins deliveries through the notifiers of this host; is a :data:`reconciler.notify.entries.Send`.
 
     Args:
         notifiers: Where the addresses are.
@@ -112,101 +132,117 @@ class AppriseSender:
             self._environment.setdefault("REQUESTS_CA_BUNDLE", self._environment["SSL_CERT_FILE"])
         self._timeout = timeout
 
-    def __call__(self, messages: Sequence[Pending]) -> Sequence[Verdict | None]:
-        """Try ``messages`` in order, those of one notifier until it is found to be down.
+    def __call__(self) -> "AppriseCourier":
+        """Begin a delivery: its time runs from now."""
+        return AppriseCourier(self._notifiers, self._environment, self._timeout)
 
-        Returns:
-            One verdict for each message; ``None`` for one that was not tried. A notifier without a usable
-            address is down. No verdict contains anything of an address.
-        """
-        addresses: dict[str, Address] = {}
-        unusable: dict[str, Verdict] = {}
-        for name in dict.fromkeys(message.to for message in messages):
-            try:
-                addresses[name] = self._notifiers.address(name)
-            except Misuse as problem:
-                unusable[name] = Down(problem.message)
-        verdicts: list[Verdict | None] = [
-            unusable.pop(message.to, None) if message.to not in addresses else None for message in messages
-        ]
-        if addresses:
-            self._send(messages, addresses, verdicts)
-        return verdicts
 
-    def _send(
-        self, messages: Sequence[Pending], addresses: Mapping[str, Address], verdicts: list[Verdict | None]
-    ) -> None:
-        numbered = [(number, each) for number, each in enumerate(messages) if each.to in addresses]
-        request = [
+class AppriseCourier:
+    """One delivery, a context manager; is a :class:`reconciler.notify.entries.Courier`.
+
+    The child is started with the first question, and once more where it died or hung.
+
+    Args:
+        notifiers: Where the addresses are.
+        environment: Added to the child's environment.
+        timeout: Seconds for all of it.
+    """
+
+    def __init__(self, notifiers: Notifiers, environment: Mapping[str, str], timeout: float) -> None:
+        self._notifiers = notifiers
+        self._environment = environment
+        self._deadline = monotonic() + timeout
+        self._addresses: dict[str, Address] = {}
+        self._child: Dialogue | None = None
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the child."""
+        self._end()
+
+    def receivers(self, to: str) -> tuple[str, ...] | Down:
+        """Return the receivers of a notifier; one without a usable address is down."""
+        try:
+            self._addresses[to] = self._notifiers.address(to)
+        except Misuse as problem:
+            return Down(problem.message)
+        answer = self._ask({"ask": "receivers", "url": self._addresses[to].reveal(), "to": to}, to)
+        if isinstance(answer, Down):
+            return answer
+        found = answer.get("receivers")
+        if isinstance(found, list) and found and all(type(each) is str for each in found):
+            return tuple(dict.fromkeys(found))
+        return Down(_answer(answer).sentence)
+
+    def send(self, entry: Pending) -> Verdict | None:
+        """Try to send one message; no verdict contains anything of an address."""
+        if self._deadline - monotonic() <= 0:
+            return None
+        answer = self._ask(
             {
-                "number": number,
-                "url": addresses[each.to].reveal(),
-                "title": each.title,
-                "text": each.text,
-                "markdown": each.markdown,
-                "html": each.html,
-                "trouble": each.event.value,
-            }
-            for number, each in numbered
-        ]
-        completed = run(
-            [sys.executable, "-I", str(_CHILD)],
-            env=self._environment,
-            stdin=json.dumps(request).encode(),
-            timeout=self._timeout,
-            limit=_OUTPUT_LIMIT,
+                "ask": "send",
+                "url": self._addresses[entry.to].reveal(),
+                "to": entry.to,
+                "receiver": entry.receiver,
+                "title": entry.title,
+                "text": entry.text,
+                "markdown": entry.markdown,
+                "html": entry.html,
+                "trouble": entry.event.value,
+            },
+            entry.to,
         )
-        for number, verdict in _answers(completed):
-            if 0 <= number < len(verdicts):
-                verdicts[number] = verdict
-        self._close(completed, numbered, verdicts, addresses)
+        if isinstance(answer, Down):
+            return answer
+        return _verdict(_answer(answer), is_one_of_several=bool(entry.receiver))
 
-    def _close(
-        self,
-        completed: Completed,
-        numbered: Sequence[tuple[int, Pending]],
-        verdicts: list[Verdict | None],
-        addresses: Mapping[str, Address],
-    ) -> None:
-        """Blame a child that died or hung on the message it was at, so that it counts as an attempt."""
-        if completed.returncode == 0 and not completed.timed_out:
-            return
-        reason = (
-            ServiceAnswer.TIMEOUT.sentence
-            if completed.timed_out
-            else f"the sending process ended with code {completed.returncode}"
-        )
-        secrets = frozenset[str]().union(*(secrets_of(address) for address in addresses.values()))
-        down = {each.to for number, each in numbered if isinstance(verdicts[number], Down)}
-        for number, each in numbered:
-            if verdicts[number] is None and each.to not in down:
-                verdicts[number] = Down(redact(reason, secrets))
-                return
+    def _ask(self, question: Mapping[str, str], to: str) -> dict[str, object] | Down:
+        """Ask the child; one that dies or hangs counts as an attempt of what it was asked for."""
+        if self._child is None:
+            self._child = Dialogue(
+                [sys.executable, "-I", str(_CHILD)], env=self._environment, limit=_OUTPUT_LIMIT
+            )
+        patience = max(0.0, self._deadline - monotonic())
+        said = self._child.ask(json.dumps(question).encode(), patience)
+        try:
+            answer = json.loads(said or b"")
+        except (ValueError, RecursionError):
+            answer = None
+        if isinstance(answer, dict):
+            return answer
+        code = None if self._deadline <= monotonic() else self._child.ended
+        self._end()
+        if code is None:
+            return Down(ServiceAnswer.TIMEOUT.sentence)
+        return Down(redact(f"the sending process ended with code {code}", secrets_of(self._addresses[to])))
 
-
-def _answers(completed: Completed) -> list[tuple[int, Verdict]]:
-    """Read the child's lines; an unfinished or foreign line is no answer."""
-    found: list[tuple[int, Verdict]] = []
-    for line in completed.lines:
-        number, _, word = line.partition(" ")
-        if number.isdecimal() and word in set(ServiceAnswer):
-            found.append((int(number), _verdict(ServiceAnswer(word))))
-    return found
+    def _end(self) -> None:
+        if self._child is not None:
+            self._child.__exit__()
+            self._child = None
 
 
-def _verdict(answer: ServiceAnswer) -> Verdict:
+def _answer(said: Mapping[str, object]) -> ServiceAnswer:
+    word = said.get("word")
+    return next((each for each in ServiceAnswer if each == word), ServiceAnswer.UNKNOWN)
+
+
+def _verdict(answer: ServiceAnswer, *, is_one_of_several: bool) -> Verdict:
+    said: Verdict = Down(answer.sentence)
     match answer:
         case ServiceAnswer.SENT:
-            return Sent()
-        case ServiceAnswer.REFUSED:
-            return Refused(answer.sentence)
-        case (
-            ServiceAnswer.BAD_ADDRESS
-            | ServiceAnswer.UNTRUSTED
-            | ServiceAnswer.LOGIN
-            | ServiceAnswer.UNREACHABLE
-            | ServiceAnswer.TIMEOUT
-            | ServiceAnswer.SERVER
-            | ServiceAnswer.UNKNOWN
-        ):
-            return Down(answer.sentence)
+            said = Sent()
+        case ServiceAnswer.GONE:
+            said = Gone()
+        case ServiceAnswer.REFUSED | ServiceAnswer.RECEIVER_REFUSED:
+            said = Refused(answer.sentence)
+        case ServiceAnswer.RECEIVER_LATER:
+            said = Later(answer.sentence)
+        case ServiceAnswer.MESSAGE_LATER:
+            said = Later(answer.sentence, holds=False)
+        case ServiceAnswer.SERVER | ServiceAnswer.BUSY | ServiceAnswer.ODD if is_one_of_several:
+            said = Later(answer.sentence)  # it may be one room that is broken, and not the house
+    return said

@@ -1,25 +1,38 @@
 """The child that sends: started by path with ``python -I``, it imports nothing of ours.
 
-Standard input is a JSON list of ``{number, url, title, text, markdown, html, trouble}``. For each message
-that was tried, standard output gets one line ``NUMBER WORD`` at once, so that what was sent is known even
-when this process is ended. The word is one of a closed list: whatever apprise, a library or a server says may
-contain the address, so it is only classified, never passed on.
+Each line of standard input is a question in JSON, each line of standard output its answer; so nothing is sent
+that nobody waits for, and what was sent is known before the next message is begun.
+
+- ``{"ask": "receivers", "url", "to"}``: ``{"receivers": [DIGEST]}``, or a word where the address is none.
+- an :class:`Order`: ``{"word": WORD}``.
+
+A word is one of a closed list: whatever apprise, a library or a server says may contain the address, so it
+is only classified, never passed on. What a server said is read where it came in, by protocol, since apprise
+tells no more than yes or no.
 """
 
 import json
 import logging
 import re
+import smtplib
 import sys
-from typing import TypedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any, TypedDict
 
 import apprise
+import requests.adapters
+from apprise.plugins.email import NotifyEmail
 
 
 class Order(TypedDict):
-    """One message and the address it goes to."""
+    """One message, the address it goes to, and which of its receivers gets it; empty where it has one."""
 
-    number: int
+    ask: str
     url: str
+    to: str
+    receiver: str
     title: str
     text: str
     markdown: str
@@ -27,79 +40,163 @@ class Order(TypedDict):
     trouble: str
 
 
-_STOPPING = frozenset(
-    {
-        "bad-address",
-        "untrusted-certificate",
-        "login-refused",
-        "unreachable",
-        "timeout",
-        "server-error",
-        "unknown",
-    }
-)
-
 # The address chooses; else mail is HTML with a plain alternative, and everything else plain text: services
 # differ in what they take for Markdown or HTML, and text that is escaped for one is hard to read in another.
 _FORMAT = re.compile(r"[?&]format=(text|markdown|html)\b", re.IGNORECASE)
-_MAIL = re.compile(r"mailtos?://", re.IGNORECASE)
 
-# Read from the top: the first pattern that a line of apprise's log matches decides.
+# Read from the top: the first pattern that a line of apprise's log matches decides. They are what no server
+# said: how far a conversation came at all.
 _SIGNS = (
     (
         "untrusted-certificate",
         re.compile(r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|hostname mismatch", re.IGNORECASE),
     ),
-    ("login-refused", re.compile(r"authentication|\b53[0458]\b.*auth|error=40[13]\b|\(535,", re.IGNORECASE)),
+    ("no-encryption", re.compile(r"STARTTLS extension not supported", re.IGNORECASE)),
+    ("login-refused", re.compile(r"authentication|AUTH extension not supported|\(535,", re.IGNORECASE)),
     ("timeout", re.compile(r"timed out|timeout", re.IGNORECASE)),
     (
         "unreachable",
         re.compile(
             r"refused\]?$|connection refused|name or service not known|name resolution|no route|unreachable"
-            r"|connection reset|connection unexpectedly closed|remotedisconnected",
+            r"|connection reset|connection unexpectedly closed|remotedisconnected|connection aborted",
             re.IGNORECASE,
         ),
     ),
-    ("server-error", re.compile(r"error=(5\d\d|429)\b")),
-    ("refused", re.compile(r"error=4\d\d\b|\(5\d\d,|refused", re.IGNORECASE)),
+    ("refused", re.compile(r"refused", re.IGNORECASE)),
 )
+
+# What services call those who get a message.
+_RECEIVERS = (
+    "targets", "channels", "topics", "rooms", "users", "phone", "groups", "devices", "target_phones",
+    "target_groups", "subreddits", "dm_users", "channel_ids", "members",
+)  # fmt: skip
+_ALONE = 16  # characters of a digest
+
+
+class _Wire:
+    """What was said on the wire while one message was tried.
+
+    Attributes:
+        touches: How often anything left this process.
+        statuses: Of HTTP answers.
+        replies: Of SMTP: command and code.
+        lines: What apprise says about failures, in memory only.
+    """
+
+    def __init__(self) -> None:
+        self.touches = 0
+        self.statuses: list[int] = []
+        self.replies: list[tuple[str, int]] = []
+        self.lines: list[str] = []
+
+    def clear(self) -> None:
+        """Begin anew, for the next message."""
+        self.touches = 0
+        for heard in (self.statuses, self.replies, self.lines):
+            heard.clear()
+
+
+_WIRE = _Wire()
+_LEAVES = frozenset(
+    {"socket.connect", "socket.sendto", "socket.sendmsg", "syslog.syslog", "subprocess.Popen"}
+)
+
+
+def _listen() -> None:
+    """Hear what is said on the wire: connections, HTTP answers, SMTP replies, and apprise's own log."""
+
+    def audit(event: str, _: tuple[object, ...]) -> None:
+        _WIRE.touches += event in _LEAVES
+
+    sys.addaudithook(audit)
+    adapter, smtp = requests.adapters.HTTPAdapter, smtplib.SMTP
+    send, put, get = adapter.send, smtp.putcmd, smtp.getreply
+    command = "connect"
+
+    def heard(self: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as the library has it
+        answer = send(self, *arguments, **options)
+        _WIRE.touches += 1
+        _WIRE.statuses.append(answer.status_code)
+        return answer
+
+    def said(self: Any, cmd: str, args: str = "") -> None:  # noqa: ANN401
+        nonlocal command
+        command = cmd.lower()
+        put(self, cmd, args)
+
+    def replied(self: Any) -> Any:  # noqa: ANN401
+        nonlocal command
+        answer = get(self)
+        _WIRE.replies.append((command, answer[0]))
+        command = "message" if command == "data" else command
+        return answer
+
+    adapter.send, smtp.putcmd, smtp.getreply = heard, said, replied  # type: ignore[method-assign]
 
 
 class _Ear(logging.Handler):
     """Keeps what apprise says about failures while one message is tried, in memory only."""
 
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.lines: list[str] = []
-
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the text of ``record`` where it tells of a failure; others quote address and message."""
         line = record.getMessage()
         if record.levelno >= logging.WARNING or line.startswith("Socket Exception:"):
-            self.lines.append(line)
+            _WIRE.lines.append(line)
 
 
 def main() -> int:
-    """Send the messages of standard input and return 0, whatever became of them."""
-    orders: list[Order] = json.load(sys.stdin)
-    ear = _Ear()
+    """Answer the questions of standard input, each before the next, and return 0."""
     log = logging.getLogger("apprise")
-    log.handlers, log.propagate = [ear], False
+    log.handlers, log.propagate = [_Ear(logging.DEBUG)], False
     log.setLevel(logging.DEBUG)
-    stopped: set[str] = set()
-    for order in orders:
-        if order["url"] in stopped:
-            continue
-        ear.lines.clear()
-        word = _try(order, ear)
-        if word in _STOPPING:
-            stopped.add(order["url"])
-        sys.stdout.write(f"{order['number']} {word}\n")
+    _listen()
+    while question := sys.stdin.readline():
+        _WIRE.clear()
+        order = json.loads(question)
+        answer = _receivers(order) if order["ask"] == "receivers" else {"word": _word(order)}
+        sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
     return 0
 
 
-def _try(order: Order, ear: _Ear) -> str:
+def _receivers(order: dict[str, str]) -> dict[str, object]:
+    with _told():
+        service = _service(order["url"])
+        if service is not None:
+            return {"receivers": [_digest(order["to"], each) for each in _all_of(service)]}
+    return {"word": "bad-address"}
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Let an error of a plugin be a line like what it logs."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and its text may hold the address
+        _WIRE.lines.append(type(error).__name__)
+
+
+def _word(order: Order) -> str:
+    # One object for each message: the pause that apprise keeps between messages of one object is meant for
+    # floods, and a service that minds says so.
+    sent = False
+    with _told():
+        service = _service(order["url"])
+        if service is None:
+            return "bad-address"
+        if order["receiver"] and not _narrow(service, order["to"], order["receiver"]):
+            return "gone"
+        body, form = _body(order, service)
+        sent = service.notify(
+            title=order["title"],
+            body=body,
+            body_format=form,
+            notify_type=_KIND.get(order["trouble"], apprise.NotifyType.INFO),
+        )
+    return _sent() if sent else _classify()
+
+
+def _service(url: str) -> Any:  # noqa: ANN401 - plugins differ in what they have
     asset = apprise.AppriseAsset(
         app_id="patchledger",
         app_desc="patchledger",
@@ -108,32 +205,65 @@ def _try(order: Order, ear: _Ear) -> str:
         secure_logging=True,
         storage_mode=apprise.PersistentStoreMode.MEMORY,
     )
-    try:
-        # One object for each message: the pause that apprise keeps between messages of one object is meant
-        # for floods, and a service that minds says so.
-        service = apprise.Apprise.instantiate(order["url"], asset=asset)
-        if service is None:
-            return "bad-address"
-        hub = apprise.Apprise(asset=asset)
-        if not hub.add(service):
-            return "bad-address"
-        body, form = _body(order)
-        sent = hub.notify(
-            title=order["title"],
-            body=body,
-            body_format=form,
-            notify_type=_KIND.get(order["trouble"], apprise.NotifyType.INFO),
-        )
-    except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and its text may hold the address
-        ear.lines.append(type(error).__name__)
-        return _classify(ear.lines)
-    return "sent" if sent else _classify(ear.lines)
+    return apprise.Apprise.instantiate(url, asset=asset)
 
 
-def _body(order: Order) -> tuple[str, apprise.NotifyFormat]:
+# --- Receivers ----------------------------------------------------------------------------------------------
+
+
+def _all_of(service: Any) -> list[tuple[str, object]]:  # noqa: ANN401
+    """Return the receivers of an address one by one: what list of the service each is in, and its entry.
+
+    Who gets a copy of a mail is a receiver like others, since a server may refuse them as well. Where the
+    service has another idea of their number, such as with ``batch=yes``, they are one.
+    """
+    if isinstance(service, NotifyEmail):
+        copies = [("cc", each) for each in sorted(service.cc)] + [
+            ("bcc", each) for each in sorted(service.bcc)
+        ]
+        return [("targets", each) for each in service.targets] + copies
+    found = []
+    for name in _RECEIVERS:
+        listed = getattr(service, name, None)
+        if isinstance(listed, (list, tuple, set)):
+            found += [(name, each) for each in (sorted(listed) if isinstance(listed, set) else listed)]
+    return found if len(found) == len(service) else [("", "")]
+
+
+def _digest(to: str, receiver: tuple[str, object]) -> str:
+    entry = receiver[1]
+    # Of a mail's receiver the address, whatever name it has and wherever it stands.
+    known = entry[1] if receiver[0] == "targets" and isinstance(entry, tuple) else entry
+    return sha256(f"{to}\0{known!r}".encode()).hexdigest()[:_ALONE]
+
+
+def _narrow(service: Any, to: str, digest: str) -> bool:  # noqa: ANN401
+    """Let the service know one of its receivers only; return whether it has that one."""
+    every = _all_of(service)
+    found = next((each for each in every if _digest(to, each) == digest), None)
+    if found is None:
+        return False
+    name, receiver = found
+    if isinstance(service, NotifyEmail):
+        if service.cc:
+            service.headers.setdefault("Cc", ", ".join(sorted(service.cc)))
+        chosen: Any = receiver if name == "targets" else (False, receiver)
+        service.targets = [chosen]
+        service.cc, service.bcc = set(), set()
+        return True
+    for each in {each for each, _ in every if each}:
+        kind = type(getattr(service, each))
+        setattr(service, each, kind([receiver] if each == name else []))
+    return True
+
+
+# --- Form ---------------------------------------------------------------------------------------------------
+
+
+def _body(order: Order, service: Any) -> tuple[str, apprise.NotifyFormat]:  # noqa: ANN401
     """Return the message in the form that its address asks for."""
     asked = _FORMAT.search(order["url"])
-    form = asked[1].lower() if asked else "html" if _MAIL.match(order["url"]) else "text"
+    form = asked[1].lower() if asked else "html" if isinstance(service, NotifyEmail) else "text"
     if form == "html" and order["html"]:
         return order["html"], apprise.NotifyFormat.HTML
     if form == "markdown":
@@ -153,11 +283,64 @@ _KIND = {
 }
 
 
-def _classify(lines: list[str]) -> str:
+# --- What became of it --------------------------------------------------------------------------------------
+
+
+def _sent() -> str:
+    """Return what a yes of apprise is worth: nothing where nothing left this process."""
+    return "sent" if _WIRE.touches else "nothing-sent"
+
+
+def _classify() -> str:
+    said = _of_mail() or _of_web()
+    if said is not None:
+        return said
     for word, sign in _SIGNS:
-        if any(sign.search(line) for line in lines):
+        if any(sign.search(line) for line in _WIRE.lines):
             return word
+    if _WIRE.statuses or _WIRE.replies:
+        return "odd-answer"
     return "unknown"
+
+
+_BAD, _PERMANENT, _CLOSING = 400, 500, 421
+
+# By the command that a mail server said no to: what it means for now, and for good.
+_NO_MAIL = {
+    "auth": ("busy", "login-refused"),
+    "starttls": ("no-encryption", "no-encryption"),
+    "mail": ("busy", "sender-refused"),
+    "rcpt": ("receiver-later", "receiver-refused"),
+    "data": ("message-later", "refused"),
+    "message": ("message-later", "refused"),
+}
+# Of HTTP each status that has a meaning of its own, and what all others of its hundred mean.
+_NO_WEB = {
+    401: "login-refused",
+    407: "login-refused",
+    408: "message-later",
+    425: "message-later",
+    429: "busy",
+}
+_NO_WEBS = {3: "redirected", 4: "refused", 5: "server-error"}
+
+
+def _of_mail() -> str | None:
+    """Return what the first reply of a mail server that was no yes means."""
+    for command, code in _WIRE.replies:
+        # What is said to EHLO is asked again in the old way, and goodbye is no matter of the message.
+        if code < _BAD or command in {"ehlo", "quit"}:
+            continue
+        if code == _CLOSING:
+            return "busy"
+        return _NO_MAIL.get(command, ("busy", "host-refused"))[code >= _PERMANENT]
+    return None
+
+
+def _of_web() -> str | None:
+    """Return what the last HTTP answer means, where it was no yes."""
+    status = _WIRE.statuses[-1] if _WIRE.statuses else 0
+    return _NO_WEB.get(status) or _NO_WEBS.get(status // 100)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ are fetched anew where that is due, and where it is told to, a new revision is r
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -203,6 +203,11 @@ class Asked:
         return cls(assessment.in_force, inputs, PolicySeen(state.commit, state.fetched_at, reason))
 
 
+def _all_arrives(now: datetime) -> tuple[str, ...]:
+    del now
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Assessor:
     """Looks at one target and says what should happen.
@@ -216,6 +221,7 @@ class Assessor:
         program: Name and version, such as ``patchledger 1.4.0``.
         timeout: Longest time of one conversation with a remote.
         notifiers: Names of those that routes of the policy can lead to; ``None`` where nobody is told here.
+        undelivered: Says what will never arrive of what was told, in sentences.
     """
 
     site: AnySite
@@ -225,6 +231,7 @@ class Assessor:
     program: str
     timeout: timedelta
     notifiers: frozenset[str] | None = None
+    undelivered: Callable[[datetime], tuple[str, ...]] = _all_arrives
 
     def assess(
         self,
@@ -272,11 +279,18 @@ class Assessor:
             # Once more, since packages that would come in new are seen in answers only.
             seen = replace(seen, first_seen=_dated(seen, talk.exchanges, now))
         named, about = self._about_host(seen, effective, state, may_ask=accept)
-        told = (*pinned, *_without_effect(effective, traits_of(seen.manager), self.notifiers), *about)
+        told = (*pinned, *self._without_effect(effective, seen, now), *about)
         recording = replace(self._recorded(seen, talk or _Talk(), occasion, told), enrolled=named)
         if talk is not None and is_reported:
             recording = replace(recording, unrestricted=tuple(self._unrestricted(seen, talk, occasion)))
         return _concluded(recording, occasion)
+
+    def _without_effect(
+        self, effective: Effective | None, seen: Observation, now: datetime
+    ) -> Iterator[Condition]:
+        return _without_effect(
+            effective, traits_of(seen.manager), self.notifiers, undelivered=self.undelivered(now)
+        )
 
     def follow(self, state: State, *, accept: bool = True) -> InForce:
         """Fetch the policy for several targets.
@@ -337,7 +351,7 @@ class Assessor:
             conditions=(
                 *old.conditions,
                 *pinned_otherwise(effective, seen),
-                *_without_effect(effective, traits_of(seen.manager), self.notifiers),
+                *self._without_effect(effective, seen, now),
             ),
             now=now,
             local=Local(old.host.failed, old.host.inhibitors, old.pause, old.break_glass, old.used),
@@ -709,7 +723,11 @@ def _ambiguities(effective: Effective | None) -> Iterator[PolicyRejected]:
 
 
 def _without_effect(
-    effective: Effective | None, traits: ManagerTraits, notifiers: frozenset[str] | None
+    effective: Effective | None,
+    traits: ManagerTraits,
+    notifiers: frozenset[str] | None,
+    *,
+    undelivered: Sequence[str],
 ) -> Iterator[Condition]:
     """Tell of settings that cannot be followed; where that would be unsafe, nothing is applied."""
     if effective is None:
@@ -721,6 +739,7 @@ def _without_effect(
     messages = [_unreachable_deadline(settings.deadline, traits)]
     if notifiers is not None:
         messages.append(without_notifier((one.to for one in settings.notify), notifiers))
+    messages += undelivered
     if settings.autoremove != "none" and settings.action == "apply":
         messages.append(
             f"autoremove: {settings.autoremove} has no effect in this version; nothing is removed for it"

@@ -203,7 +203,8 @@ class Reporter:
             yield error
             return
         for complaint in complaints:
-            yield Transient(complaint, "look at the notifier")
+            if not complaint.is_refused:  # that is said by the report, and by no exit code
+                yield Transient(complaint.sentence, "look at the notifier")
 
     @staticmethod
     def _says_nothing_new(document: bytes, last: Stored) -> bool:

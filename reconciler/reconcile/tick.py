@@ -161,18 +161,31 @@ class Ticker:
             state = self.site.folder.recall().state
             before = state.snapshot
             if before is None or isinstance(error, Transient):
-                self.reporter.messenger.tell((), (), now)
+                self.reporter.messenger.deliver(now)
                 return
             kind = f"NoReport:{type(error).__name__}"
             self._tell_trouble(state, before, Trouble(Event.FAILED, kind, _said_of(error)), now)
 
     def _tell_trouble(self, state: State, before: Snapshot, trouble: Trouble, now: datetime) -> None:
-        """Tell of something that no report tells of, once, and remember that it was told."""
+        """Tell of something that no report tells of, once: only where it can be remembered, too."""
         others = tuple(one for one in before.troubles if one.kind != trouble.kind)
         snapshot = continued(before, replace(before, at=now, troubles=(*others, trouble)))
         notices = [one for one in events(before, snapshot, now) if one.event is Event.FAILED]
-        self.reporter.messenger.tell(notices, state.routes, now)
-        self.site.folder.save(replace(state, snapshot=snapshot))
+        messenger = self.reporter.messenger
+        messenger.keep(notices, state.routes)
+        told = replace(state, snapshot=snapshot)
+        try:
+            try:
+                self.site.folder.save(told)
+            except ReconcilerError:
+                if not messenger.make_room():
+                    raise
+                self.site.folder.save(told)
+        except ReconcilerError:
+            messenger.withdraw(notices, state.routes)
+            raise
+        finally:
+            messenger.deliver(now)
 
     def alert(self, standstill: Standstill) -> None:
         """Tell, as far as that can be done, that the host stands still; it is told once for each time."""

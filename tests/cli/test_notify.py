@@ -63,8 +63,9 @@ def test_every_notifier_gets_a_message_and_is_told_apart(host: Host, receiver: R
     host.notifier("board", hook(receiver.port))
     assert host.run() == (0, "board: answered\nops: answered\n", "")
     assert [body["title"] for body in receiver.bodies] == [
-        "[patchledger] web-01: test of the notifier board",
-        "[patchledger] web-01: test of the notifier ops",
+        f"[patchledger] web-01: test of the notifier {name}: {event}"
+        for name in ("board", "ops")
+        for event in ("failed", "recovered")
     ]
     assert "nothing was changed" in receiver.bodies[0]["message"]
 
@@ -73,7 +74,7 @@ def test_one_can_be_chosen(host: Host, receiver: Receiver) -> None:
     host.notifier("ops", hook(receiver.port))
     host.notifier("dead", hook(1))
     assert host.run("ops")[:2] == (0, "ops: answered\n")
-    assert len(receiver.bodies) == 1
+    assert [body["type"] for body in receiver.bodies] == ["failure", "success"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from reconciler.cli.wiring.in_turn import MessengerInTurn, OverError, QueueInTurn, Turn
 from reconciler.cli.wiring.side_by_side import side_by_side
 from reconciler.gitops.report_queue import Identity, ReportQueue
-from reconciler.planning.notices.events import Notice, Route
+from reconciler.planning.notices.events import Notice, Route, Untold
 
 PATIENCE = 60.0
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
@@ -89,7 +89,7 @@ class OnlyOne:
         self._inside = threading.Lock()
         self.told = 0
 
-    def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[str, ...]:
+    def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[Untold, ...]:
         assert ([*notices], [*routes], now) == ([], [], NOW)
         assert self._inside.acquire(blocking=False), "two at a time"
         self.told += 1
@@ -141,7 +141,9 @@ def test_a_message_that_takes_long_holds_up_no_report(tmp_path: Path) -> None:
     asked, sent = threading.Event(), threading.Event()
 
     class Slow:
-        def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[str, ...]:
+        def tell(
+            self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime
+        ) -> tuple[Untold, ...]:
             assert ([*notices], [*routes], now) == ([], [], NOW)
             sent.set()
             assert asked.wait(PATIENCE)

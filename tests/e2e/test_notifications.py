@@ -1,6 +1,9 @@
 """From a policy's ``notify`` to a receiver: told once, told when it is over, never with the secret."""
 
+import contextlib
 import json
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +12,6 @@ from typing import Any
 import pytest
 
 from reconciler.cli.verbs.run import run_once
-from reconciler.cli.wiring import quiet
 from reconciler.cli.wiring.compose import wire
 from reconciler.errors import ReconcilerError, Stalled, exit_code, worst
 from reconciler.host.config import load_config
@@ -45,6 +47,17 @@ def notified(site: Site, lab: AptLab, receiver: Receiver) -> Site:
     site.configure(environment=lab.environment, notifiers={"ops": {"file": str(address)}})
     site.commit({"policies/base.yaml": NOTIFY})
     return site
+
+
+@pytest.fixture
+def small_state(notified: Site) -> Iterator[Path]:
+    """The state folder, on a small disk of its own."""
+    assert os.geteuid() == 0, "this test needs root, to mount a small file system"
+    notified.state.mkdir(exist_ok=True)
+    options = "size=64m,mode=700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(notified.state)], check=True)
+    yield notified.state
+    subprocess.run(["umount", str(notified.state)], check=True)
 
 
 def test_transitions_are_told_once_and_recovery_too(
@@ -178,26 +191,61 @@ def test_a_quiet_host_wakes_for_its_weekly_digest(seldom: Site, receiver: Receiv
     assert until(seldom) == monday + timedelta(days=7)
 
 
-def test_a_host_is_not_quiet_while_a_message_waits_and_sends_it_once_the_service_is_back(
-    notified: Site, receiver: Receiver, patchledger: Command
+def test_a_host_is_quiet_until_a_message_that_waits_is_tried_again(
+    notified: Site, receiver: Receiver
 ) -> None:
-    run = ("--config", str(notified.config), "run")
-    patchledger("run")
+    tick(notified, BEFORE)
     receiver.status = 500
     notified.commit({"policies/base.yaml": NOTIFY + "updates: security\n"})
-    assert patchledger("run")[0] == 5
-    for _ in range(2):
-        assert quiet.tick(run) is None
-        assert patchledger("run")[0] == 0  # nothing else is wrong, and the service is not asked every time
-    assert len(receiver.refused) == 1
+    assert codes(notified, 1, BEFORE + timedelta(minutes=15)) == [5]
     (waiting,) = (notified.state / "outbox").glob("*.json")
-    entry = json.loads(waiting.read_bytes())
-    waiting.write_text(json.dumps({**entry, "not_before": entry["at"]}), encoding="utf-8")
+    assert codes(notified, 1, BEFORE + timedelta(minutes=15, seconds=30)) == [0]
+    assert until(notified) == datetime.fromisoformat(json.loads(waiting.read_bytes())["not_before"])
+    assert len(receiver.refused) == 1
     receiver.status = 200
-    assert patchledger("run")[0] == 0
+    assert codes(notified, 1, until(notified)) == [0]
     assert len(titles(receiver)) == 1
-    patchledger("run")
-    assert quiet.tick(run) == 0
+
+
+def test_a_refused_message_costs_no_tick_and_is_said_by_status_doctor_and_the_report(
+    notified: Site, receiver: Receiver, patchledger: Command
+) -> None:
+    tick(notified, BEFORE)
+    receiver.status = 400
+    notified.commit({"policies/base.yaml": NOTIFY + "updates: security\n"})
+    assert codes(notified, 4, BEFORE + timedelta(hours=1)) == [0, 0, 0, 0]
+    assert len(receiver.refused) == 3
+    assert list((notified.state / "outbox").glob("*.json")) == []
+    said = "a message to ops given up since"
+    assert "Untold" in patchledger("status")[1]
+    assert said in patchledger("status")[1]
+    assert said in " ".join(patchledger("doctor", "--offline")[1].split())
+    found = {one["type"]: one for one in notified.report()["conditions"]}
+    assert said in found["SettingWithoutEffect"]["message"]
+    receiver.status = 200
+    notified.commit({"policies/base.yaml": NOTIFY})
+    assert codes(notified, 2, BEFORE + timedelta(hours=6)) == [0, 0]
+    assert "SettingWithoutEffect" not in {one["type"] for one in notified.report()["conditions"]}
+    assert "Untold" not in patchledger("status")[1]
+
+
+def test_a_full_disk_is_told_once_and_so_is_its_end(
+    notified: Site, receiver: Receiver, small_state: Path
+) -> None:
+    notified.commit({"policies/base.yaml": POLICY + "notify: [{to: ops, on: [failed, recovered]}]\n"})
+    tick(notified, BEFORE)
+    filler = small_state / "filler"
+    with filler.open("wb") as file, contextlib.suppress(OSError):
+        while True:
+            os.write(file.fileno(), b"x" * 4096)
+    for minutes in (15, 30, 45):
+        with pytest.raises(ReconcilerError):
+            tick(notified, BEFORE + timedelta(minutes=minutes))
+    (title,) = titles(receiver)
+    assert "failed: the run came to no report" in title
+    filler.unlink()
+    tick(notified, BEFORE + timedelta(minutes=60))
+    assert titles(receiver)[1:] == ["[patchledger] web-01: recovered"]
 
 
 def test_a_run_that_comes_to_no_report_is_told_once_and_so_is_its_end(

@@ -24,7 +24,7 @@ from reconciler.planning.facts.observation import (
 )
 from reconciler.planning.gates.recording import read_recording
 from reconciler.planning.gates.types import Apply, Pause
-from reconciler.planning.notices.events import Event, Notice, Route
+from reconciler.planning.notices.events import Event, Notice, Route, Untold
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.hooks_and_health import CheckResult, HookResult, HookStage
 from reconciler.planning.runs.journal import Journal
@@ -167,12 +167,26 @@ class Fleet:
         del branch, timeout, ask
         return None
 
-    def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[str, ...]:
-        del routes, now
+    def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[Untold, ...]:
+        self.keep(notices, routes)
+        return self.deliver(now)
+
+    def keep(self, notices: Sequence[Notice], routes: Sequence[Route]) -> None:
+        del routes
         if self.is_killed_while_it_tells:
             raise KeyboardInterrupt
         self.told += notices
+
+    def deliver(self, now: datetime) -> tuple[Untold, ...]:
+        del now
         return ()
+
+    def make_room(self) -> bool:
+        return False
+
+    def withdraw(self, notices: Sequence[Notice], routes: Sequence[Route]) -> None:
+        del routes
+        self.told = [each for each in self.told if each not in notices]
 
 
 @dataclass

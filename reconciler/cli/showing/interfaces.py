@@ -246,7 +246,8 @@ class Status(HostStatus):
         unpushed: Report branches that the remote does not have whole.
         confirmed_at: When a tick after the report found nothing changed, or null.
         next_tick: About when the next tick is due, or was; null where no timer is enabled.
-        outbox: Notifications that wait for delivery.
+        outbox: Notifications that wait for delivery, one for each receiver.
+        undelivered: What will never arrive of them, in sentences.
     """
 
     last_run: RunSummary | None
@@ -257,6 +258,7 @@ class Status(HostStatus):
     is_overdue: bool
     paused: Paused | None
     outbox: int
+    undelivered: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

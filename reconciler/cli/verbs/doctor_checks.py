@@ -51,6 +51,7 @@ from reconciler.notify import (
     CredentialSource,
     FileSource,
     Notifiers,
+    Outbox,
     ask,
     parse_address,
 )
@@ -213,7 +214,7 @@ def examine(examined: Examined, *, offline: bool) -> Findings:
             ("notifiers", partial(_notifier, config, name, held, offline=offline))
             for name, held in examined.notifiers.items()
         ]
-        checks += [("notifiers", partial(_routes, config))]
+        checks += [("notifiers", partial(_routes, config)), ("notifiers", partial(_undelivered, config))]
     checks += [
         ("clock", _clock),
         ("updaters", partial(_updaters, systemd)),
@@ -420,6 +421,12 @@ def _state(config: Config) -> Findings:
         if waiting:
             hint = "they are pushed by the next tick that reaches the remote"
             yield _warning("reports", f"not pushed yet: {listed(waiting)}", hint)
+
+
+def _undelivered(config: Config) -> Findings:
+    for said in Outbox(config.state_dir / "outbox").complaints(SystemClock().now()):
+        hint = "correct the address or what its service says to it, see `patchledger notify test`"
+        yield _warning("notifiers", said, hint)
 
 
 def _folder(key: str, folder: Path) -> Findings:

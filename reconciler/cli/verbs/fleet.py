@@ -86,7 +86,8 @@ def publish(options: PublishOptions) -> int:
     for problem in done.problems:
         tell(problem)
     if messenger is not None:
-        note(*messenger.tell((), (), SystemClock().now()))
+        note(*(untold.sentence for untold in messenger.deliver(SystemClock().now())))
+        note(*messenger.outbox.complaints(SystemClock().now()))
     if options.format == "json":
         print_json(plain(_published(done)))
     else:

@@ -4,26 +4,40 @@ import contextlib
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from reconciler.cli.showing.interfaces import NotifierTried, NotifyTest
 from reconciler.cli.showing.terminal import Format, print_json, tell
 from reconciler.cli.wiring.notifiers import notifiers_of
-from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient, exit_code, worst
+from reconciler.errors import (
+    FAILED,
+    MISUSE,
+    TRANSIENT,
+    Misuse,
+    ReconcilerError,
+    Stalled,
+    Transient,
+    exit_code,
+    worst,
+)
 from reconciler.host.config import Config, load_config
 from reconciler.host.install.credentials import folder_beside
 from reconciler.host.machine.clock import SystemClock
 from reconciler.notify import (
     AppriseSender,
+    Courier,
     Down,
+    Gone,
+    Later,
     Notifiers,
     Outbox,
     Pending,
     Refused,
     Sent,
     ServiceAnswer,
+    Verdict,
     cause_of,
 )
 from reconciler.planning.notices.events import Event
@@ -93,27 +107,63 @@ def send_test(config: Config, name: str, notifiers: Notifiers, now: datetime) ->
     except Misuse as problem:
         return problem
     sender = AppriseSender(notifiers, environment=config.environment, timeout=_PATIENCE)
-    (verdict,) = sender([_message(config.host, name, now)])
-    return _problem(name, verdict)
+    with sender() as courier:
+        found = courier.receivers(name)
+        if isinstance(found, Down):
+            return _problem(name, found)
+        receivers = ("",) if len(found) == 1 else found
+        said = [_try(courier, config.host, name, receiver, now) for receiver in receivers]
+    problems = [
+        _problem(f"{name} (receiver {place} of {len(said)})" if len(said) > 1 else name, verdict)
+        for place, verdict in enumerate(said, 1)
+    ]
+    if not any(problems):
+        Outbox(config.state_dir / "outbox").takes_again(name)
+    return max((each for each in problems if each is not None), key=_gravity, default=None)
 
 
-def _problem(name: str, verdict: Sent | Refused | Down | None) -> ReconcilerError | None:
+def _try(courier: Courier, host: str, name: str, receiver: str, now: datetime) -> Verdict | None:
+    """Send what opens an incident and what closes it, as services differ in what they do with each."""
+    for event in (Event.FAILED, Event.RECOVERED):
+        verdict = courier.send(replace(_message(host, name, event, now), receiver=receiver))
+        if not isinstance(verdict, Sent):
+            break
+    return verdict
+
+
+def _gravity(problem: ReconcilerError) -> int:
+    return (0, TRANSIENT, FAILED, MISUSE).index(exit_code(problem))
+
+
+def _problem(name: str, verdict: Verdict | None) -> ReconcilerError | None:
     match verdict:
-        case Sent():
+        case Sent() | Gone():
             return None
         case Refused(reason):
             return Stalled(f"notifier {name}: {reason}", _TABLE)
-        case Down(reason):
-            said = f"notifier {name}: {reason}"
-            match cause_of(verdict):
-                case ServiceAnswer.BAD_ADDRESS:
-                    return Misuse(said, "mend the URL in its credential or file")
-                case ServiceAnswer.UNREACHABLE | ServiceAnswer.TIMEOUT | ServiceAnswer.SERVER:
-                    return Transient(said, _TABLE)
-                case _:
-                    return Stalled(said, _TABLE)
+        case Later(reason):
+            return Transient(f"notifier {name}: {reason}", _TABLE)
+        case Down():
+            return _unusable(name, verdict)
         case None:
             return Transient(f"notifier {name}: the message was not tried", "try it again")
+
+
+def _unusable(name: str, verdict: Down) -> ReconcilerError:
+    said = f"notifier {name}: {verdict.reason}"
+    match cause_of(verdict):
+        case ServiceAnswer.BAD_ADDRESS:
+            return Misuse(said, "mend the URL in its credential or file")
+        case (
+            ServiceAnswer.UNREACHABLE
+            | ServiceAnswer.TIMEOUT
+            | ServiceAnswer.SERVER
+            | ServiceAnswer.BUSY
+            | ServiceAnswer.ODD
+        ):
+            return Transient(said, _TABLE)
+        case _:
+            return Stalled(said, _TABLE)
 
 
 def _chosen(config: Config, name: str | None) -> tuple[str, ...]:
@@ -136,10 +186,10 @@ def _waiting(config: Config) -> Counter[str]:
     return Counter()
 
 
-def _message(host: str, name: str, now: datetime) -> Pending:
+def _message(host: str, name: str, event: Event, now: datetime) -> Pending:
     made = compose(
         host,
-        f"test of the notifier {name}",
+        f"test of the notifier {name}: {event}",
         Contents(
             lines=(),
             happened=f"{host}: this message shows that the notifier {name} works; nothing was changed",
@@ -153,8 +203,8 @@ def _message(host: str, name: str, now: datetime) -> Pending:
         id="",
         order=0,
         to=name,
-        event=Event.EVERY_RUN,
-        key=f"{host}/test",
+        event=event,
+        key=f"{host}/test/{event}",
         at=now,
         title=made.title,
         text=made.text,

@@ -45,7 +45,7 @@ from reconciler.planning.facts.observation import Installed
 from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.facts.targets import meant
 from reconciler.planning.gates.recording import read_recording
-from reconciler.planning.notices.events import Event, Route, dry_run
+from reconciler.planning.notices.events import Event, Route, Untold, dry_run
 from reconciler.planning.notices.snapshot import snapshot_of
 from reconciler.planning.reporting.ailments import failures
 from reconciler.planning.reporting.document import Report
@@ -400,12 +400,18 @@ def _send(wiring: Wiring, aimed: Aim, assessment: Assessment) -> tuple[Reconcile
     notice = dry_run(snapshot_of(report, action=effective.settings.action), report.generated_at)
     with wiring.folder.locked():
         complaints = wiring.ticker.reporter.messenger.tell((notice,), routes, report.generated_at)
-    failures = tuple(Transient(said, "it waits in the outbox and is tried again") for said in complaints)
+    failures = tuple(map(_failure, complaints))
     for failure in failures:
         tell(failure)
     if not failures:
         note(f"sent the plan to {', '.join(names)}")
     return failures
+
+
+def _failure(untold: Untold) -> ReconcilerError:
+    if untold.is_refused:
+        return Stalled(untold.sentence, "correct the address, or what its service says to it")
+    return Transient(untold.sentence, "it waits in the outbox and is tried again")
 
 
 def _last_finding(wiring: Wiring, aimed: Aim) -> Finding | None:

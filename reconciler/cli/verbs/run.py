@@ -26,6 +26,7 @@ from reconciler.host.state import next_tick, standstill
 from reconciler.host.state.fingerprint import Fingerprint, digest
 from reconciler.host.state.folder import PAUSE
 from reconciler.host.state.next_tick import Outlook
+from reconciler.notify.memory import REFUSED
 from reconciler.ownership import user_name
 from reconciler.planning.gates.decision import may_pass_unseen
 from reconciler.planning.gates.reboot import RebootRefused
@@ -262,7 +263,8 @@ def _watched(config_path: Path, wiring: Wiring) -> tuple[str, ...]:
     """
     pause = str(wiring.folder.path.absolute() / PAUSE)
     hooks = str(wiring.config.hooks_dir)
-    own = (str(config_path.absolute()), pause, hooks, *reconciler.__path__)
+    refused = str(wiring.folder.path.absolute() / "outbox" / REFUSED)  # the next report tells of it
+    own = (str(config_path.absolute()), pause, refused, hooks, *reconciler.__path__)
     return tuple(sorted({*own, *wiring.manager.inputs()}))
 
 
@@ -271,12 +273,16 @@ def _outlook(wiring: Wiring, done: Tick) -> Outlook:
     decision = done.report.decision
     until = decision.until
     asked_again = f"; asked again {on_the_clock(until, done.report.timezone)}" if until else ""
-    waiting = (message.not_before for message in wiring.outbox.pending())
     return Outlook(
         changes=_changes_at(wiring.config, done),
-        resend=min(waiting, default=None),
+        resend=min(_attempts(wiring), default=None),
         says=visible(f"{decided(done.report)}{asked_again}"),
     )
+
+
+def _attempts(wiring: Wiring) -> tuple[datetime, ...]:
+    """Return when the messages that wait are tried next."""
+    return tuple(message.not_before for message in wiring.outbox.pending())
 
 
 def _changes_at(config: Config, done: Tick) -> datetime:
@@ -289,7 +295,7 @@ def _changes_at(config: Config, done: Tick) -> datetime:
 def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None:
     """Leave a fingerprint for the next tick, if this one left nothing to do over."""
     folder, config, source, report = wiring.folder, wiring.config, wiring.source, done.report
-    settled = is_left and not done.failures and done.published.pushed and not wiring.outbox.pending()
+    settled = is_left and not done.failures and done.published.pushed
     stood = any(one.type is ConditionType.STOOD_STILL for one in report.conditions)
     # Nobody looks into guests by comparing files, so that a hypervisor that has some is never quiet.
     settled = settled and config.guests is None
@@ -313,7 +319,8 @@ def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None
         # Its age tells whoever collects the metrics when the host was last found well.
         touched=() if config.metrics is None else (str(config.metrics),),
         reports=_question(wiring),
-        until=_changes_at(config, done).timestamp(),
+        # A message that waits is no work before its next attempt.
+        until=min((_changes_at(config, done), *_attempts(wiring))).timestamp(),
         says=visible(
             f"{config.host}: nothing changed since {on_the_clock(report.generated_at, report.timezone)}; "
             f"{decided(report)}"

@@ -28,7 +28,8 @@ _WANTED = ("timers.target.wants/patchledger.timer", "multi-user.target.wants/pat
 # Runs that did not go well: words, since their enumeration would be the dearest import of a quick look.
 BAD_ENDS = ("failed", "interrupted", "rolled-back")
 _LABEL = 9
-_MESSAGE_NAME = 50  # characters of "000000000001-", 32 hexadecimal digits and ".json"
+# Characters of "000000000001-", 32 hexadecimal digits and ".json", and of that for one receiver of several.
+_MESSAGE_NAMES = (50, 67)
 
 
 def run(config_file: str, form: "Format", target: str | None = None) -> int:
@@ -166,6 +167,7 @@ def _document(
     ) < _instant(now)
     document["paused"] = _pause(folder, _instant(now))
     document["outbox"] = _waiting(folder)
+    document["undelivered"] = _undelivered(folder)
     return document
 
 
@@ -216,7 +218,22 @@ def _waiting(folder: str) -> int:
         names = os.listdir(f"{folder}/outbox")
     except OSError:
         return 0
-    return sum(len(name) == _MESSAGE_NAME and name[:12].isdigit() for name in names)
+    return sum(
+        len(name) in _MESSAGE_NAMES and name[:12].isdigit() and name.endswith(".json") for name in names
+    )
+
+
+def _undelivered(folder: str) -> "list[str]":
+    """Return what will never arrive, in the sentences that the deliveries left."""
+    found = _json(f"{folder}/outbox", "refused").get("said", [])
+    said = [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+    try:
+        bad = sum(name.endswith(".bad") for name in os.listdir(f"{folder}/outbox"))
+    except OSError:
+        bad = 0
+    if bad:
+        said.append(f"{bad} message{'s' * (bad > 1)} could not be read and will not be sent: outbox/*.bad")
+    return said
 
 
 def _is_scheduled(units: str = _UNITS) -> bool:
@@ -299,6 +316,8 @@ def _rows(document: "dict[str, Any]", target: str) -> "Iterator[tuple[str, str, 
         waiting.append(f"reports on {', '.join(document['unpushed'])} not pushed")
     if waiting:
         yield "Waiting", "; ".join(waiting), True
+    for number, said in enumerate(document["undelivered"]):
+        yield "" if number else "Untold", _printable(said), True
 
 
 def _tick_rows(document: "dict[str, Any]") -> "Iterator[tuple[str, str, bool]]":

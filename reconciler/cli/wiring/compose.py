@@ -166,9 +166,9 @@ def wire(
     reported = partial(followed, queue, site.branch, of_runs)
     follower = PolicyFollower(source, read, timeout, reported, trust)
     names = frozenset(config.notifiers)
-    assessor = Assessor(site, used, follower, queue, PROGRAM, timeout, names)
-    applier = Applier(site, used, PROGRAM, assessor.ask_anew)
     outbox = Outbox(folder.path / "outbox")
+    assessor = Assessor(site, used, follower, queue, PROGRAM, timeout, names, outbox.complaints)
+    applier = Applier(site, used, PROGRAM, assessor.ask_anew)
     send = AppriseSender(notifiers_of(config, encrypted), environment=config.environment)
     reporter = _reporter(config, site, queue, OutboxMessenger(outbox, send))
     return Wiring(

@@ -21,7 +21,7 @@ from reconciler.reconcile.ports.policies import Acceptance
 from reconciler.reconcile.ports.reports import Commit, Diverged, NothingNew, Pushed, Queued, Stored
 
 if TYPE_CHECKING:
-    from reconciler.planning.notices.events import Notice, Route
+    from reconciler.planning.notices.events import Notice, Route, Untold
     from reconciler.reconcile.ports.reports import Messenger, ReportRepository
 
 _MOMENT = 5.0
@@ -175,6 +175,6 @@ class MessengerInTurn:
 
     def tell(  # noqa: D102
         self, notices: "Sequence[Notice]", routes: "Sequence[Route]", now: datetime
-    ) -> tuple[str, ...]:
+    ) -> "tuple[Untold, ...]":
         with self.turn.taken():
             return self.messenger.tell(notices, routes, now)

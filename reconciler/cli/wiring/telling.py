@@ -15,7 +15,7 @@ from reconciler.cli.wiring.compose import GuestsTold, Wiring
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.host.state.folder import TargetFolder
 from reconciler.planning.facts.guest_rows import GuestOutcome
-from reconciler.planning.notices.events import Event, Notice, Route
+from reconciler.planning.notices.events import Event, Notice, Route, Untold
 from reconciler.planning.notices.together import Gathered, Heard, settled, told_together
 from reconciler.reconcile.ports.reports import Messenger
 
@@ -50,7 +50,7 @@ class Together:
         """Whether an earlier tick kept what it did not come to tell."""
         return bool(self._gathered.fresh)
 
-    def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[str, ...]:
+    def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[Untold, ...]:
         """Keep notices for the end of the tick.
 
         Raises:
@@ -85,7 +85,8 @@ class Together:
             yield error
             return
         for complaint in dict.fromkeys(complaints):
-            yield Transient(complaint, "look at the notifier")
+            if not complaint.is_refused:  # that is said by the report, and by no exit code
+                yield Transient(complaint.sentence, "look at the notifier")
 
     def _keep(self, gathered: Gathered) -> None:
         if gathered != self._gathered:

@@ -78,6 +78,19 @@ class Route:
     on: frozenset[Event]
 
 
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A message that did not arrive.
+
+    Attributes:
+        sentence: For people.
+        is_refused: Its receiver refused it for good, so that nothing is to be hoped from trying it again.
+    """
+
+    sentence: str
+    is_refused: bool = False
+
+
 def without_notifier(names: Iterable[str], notifiers: Collection[str]) -> str:
     """Say to which notifiers the policy sends messages that a host does not have; empty where to none.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from reconciler.errors import Transient
 
 if TYPE_CHECKING:  # whoever only commits and pushes tells nothing
-    from reconciler.planning.notices.events import Notice, Route
+    from reconciler.planning.notices.events import Notice, Route, Untold
     from reconciler.reconcile.ports.policies import Unproved
 
 
@@ -214,5 +214,23 @@ class ReportRepository(Protocol):
 class Messenger(Protocol):
     """Keeps messages until they are delivered."""
 
-    def tell(self, notices: "Sequence[Notice]", routes: "Sequence[Route]", now: datetime) -> tuple[str, ...]:
-        """Keep notices for their routes, try to deliver what is due; return what went wrong, in sentences."""
+    def tell(
+        self, notices: "Sequence[Notice]", routes: "Sequence[Route]", now: datetime
+    ) -> "tuple[Untold, ...]":
+        """Keep notices for their routes, try to deliver what is due; return what went wrong."""
+
+    def keep(self, notices: "Sequence[Notice]", routes: "Sequence[Route]") -> None:
+        """Keep notices for their routes, all or none.
+
+        Raises:
+            Stalled: They cannot be kept.
+        """
+
+    def make_room(self) -> bool:
+        """Give back what room on the disk was held back for telling that it is full; say if there was any."""
+
+    def withdraw(self, notices: "Sequence[Notice]", routes: "Sequence[Route]") -> None:
+        """Take back what was kept and not delivered."""
+
+    def deliver(self, now: datetime) -> "tuple[Untold, ...]":
+        """Try to deliver what is due; return what went wrong."""

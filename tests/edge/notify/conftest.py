@@ -1,7 +1,9 @@
 """Real servers on loopback: SMTP with a private authority, and an HTTP receiver that can be told to fail."""
 
 import asyncio
+import os
 import ssl
+import subprocess
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from tests.labs.mail import Post, serve
 from tests.labs.webhook import Receiver, receive
 
 USER = "patch-bot"
@@ -168,3 +171,20 @@ def keep_secret(tmp_path: Path) -> Callable[[str, str], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def post() -> Iterator[Post]:
+    with serve(Post()) as running:
+        yield running
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    assert os.geteuid() == 0, "this test needs root, to mount a small file system"
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

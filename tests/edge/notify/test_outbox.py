@@ -1,7 +1,7 @@
 """Messages wait in files until a service takes them; nothing is lost, nothing is sent twice."""
 
+import contextlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,29 +26,44 @@ def _notice(key: str, event: Event = Event.FAILED, occasion: str = "one") -> Not
 
 @dataclass
 class Service:
-    """A service in memory that answers as it is told; ``None`` for what comes after it was down."""
+    """A service in memory that answers as it is told.
 
-    says: Verdict = field(default_factory=Sent)
+    Attributes:
+        says: To every message.
+        refuses: Keys of messages that it refuses for good.
+        named: The receivers of its address.
+        to: What single receivers say, where that is something else.
+    """
+
+    says: Verdict | None = field(default_factory=Sent)
     refuses: frozenset[str] = frozenset()
+    named: tuple[str, ...] = ("a" * 16,)
+    to: dict[str, Verdict] = field(default_factory=dict)
     got: list[str] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)
+    boxes: dict[str, list[str]] = field(default_factory=dict)
+    tried: list[str] = field(default_factory=list)
     calls: int = 0
 
-    def __call__(self, messages: Sequence[Pending]) -> list[Verdict | None]:
+    def __call__(self) -> contextlib.AbstractContextManager["Service"]:
         self.calls += 1
-        verdicts: list[Verdict | None] = []
-        for message in messages:
-            if any(isinstance(verdict, Down) for verdict in verdicts):
-                verdicts.append(None)
-                continue
-            verdict = Refused("too long") if message.key in self.refuses else self.says
-            if isinstance(verdict, Sent):
-                self.got.append(message.key)
-                self.bodies.append(message.text)
-                self.pages.append(message.html)
-            verdicts.append(verdict)
-        return verdicts
+        return contextlib.nullcontext(self)
+
+    def receivers(self, to: str) -> tuple[str, ...] | Down:
+        del to
+        return self.named
+
+    def send(self, entry: Pending) -> Verdict | None:
+        verdict = Refused("too long") if entry.key in self.refuses else self.says
+        verdict = self.to.get(entry.receiver, verdict)
+        self.tried.append(f"{entry.key} {entry.receiver[:1]}".strip())
+        if isinstance(verdict, Sent):
+            self.got.append(entry.key)
+            self.bodies.append(entry.text)
+            self.pages.append(entry.html)
+            self.boxes.setdefault(entry.receiver[:1], []).append(entry.key)
+        return verdict
 
 
 @pytest.fixture
@@ -160,11 +175,12 @@ def test_a_crash_after_sending_repeats_a_message_but_never_loses_one(outbox: Out
 
     outbox.enqueue(_notice("a"), ALL)
 
-    def crash(messages: Sequence[Pending]) -> list[Verdict | None]:
-        raise Crash(messages[0].key)
+    class Crashing(Service):
+        def send(self, entry: Pending) -> Verdict | None:
+            raise Crash(entry.key)
 
     with pytest.raises(Crash):
-        outbox.deliver(crash, NOW)
+        outbox.deliver(Crashing(), NOW)
     service = Service()
     Outbox(tmp_path / "outbox").deliver(service, NOW)
     assert service.got == ["a"]
@@ -172,7 +188,7 @@ def test_a_crash_after_sending_repeats_a_message_but_never_loses_one(outbox: Out
 
 def test_what_was_not_tried_stays_due(outbox: Outbox) -> None:
     outbox.enqueue(_notice("a"), ALL)
-    assert outbox.deliver(lambda messages: [None for _ in messages], NOW) == ()
+    assert outbox.deliver(Service(says=None), NOW) == ()
     assert [(each.attempts, each.not_before) for each in outbox.pending()] == [(0, NOW)]
 
 
@@ -263,5 +279,9 @@ def test_the_memory_of_what_was_sent_is_bounded(outbox: Outbox, tmp_path: Path) 
         for key in range(BATCH):
             outbox.enqueue(_notice(f"{number}-{key}"), ALL)
         outbox.deliver(Service(), NOW)
-    remembered = json.loads((tmp_path / "outbox" / "delivered").read_bytes())["delivered"]
-    assert len(remembered) == 500
+    for key in range(600, 1100):
+        outbox.enqueue(_notice(f"{key}"), ALL)
+        outbox.deliver(Service(), NOW)
+    assert (tmp_path / "outbox" / "told").stat().st_size == 61_000
+    assert not outbox.enqueue(_notice("1099"), ALL)
+    assert outbox.enqueue(_notice("0-0"), ALL)

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.host.install.units import SERVICE, UnitInputs, unit_files
 from tests.edge.guests.conftest import make_repository
-from tests.labs.machine import LAB, Machine
+from tests.labs.machine import INSIDE, LAB, Machine
 from tests.labs.roots import incus_root
 
 UNIT = unit_files(UnitInputs(Path("/bin/true"), Path("/etc/config.yaml"), timedelta(hours=1)))[SERVICE]
@@ -46,7 +46,7 @@ def test_a_repository_without_what_it_need_not_have_is_read_well(machine: Machin
 
 
 def test_one_that_is_read_in_the_end_is_read_well(machine: Machine) -> None:
-    """Where lists are kept compressed, as in images of containers, apt says "Err:" of forms that it cannot use."""
+    """Where lists are compressed, as in images of containers, apt says "Err:" of forms that it cannot use."""
     with_lists = ("env", "APT_CONFIG=/etc/compressed")
     machine.run("tee", "/etc/compressed", stdin='Acquire::GzipIndexes "true";\n')
     said = machine.run(*with_lists, "sh", f"{INSIDE}/scripts/patch/apt-update.sh", "--refresh")
