@@ -89,11 +89,31 @@ class OnlyOne:
         self._inside = threading.Lock()
         self.told = 0
 
-    def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[Untold, ...]:
-        assert ([*notices], [*routes], now) == ([], [], NOW)
+    def _use(self) -> None:
         assert self._inside.acquire(blocking=False), "two at a time"
         self.told += 1
         self._inside.release()
+
+    def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[Untold, ...]:
+        assert ([*notices], [*routes], now) == ([], [], NOW)
+        self._use()
+        return ()
+
+    def keep(self, notices: Sequence[Notice], routes: Sequence[Route]) -> None:
+        assert ([*notices], [*routes]) == ([], [])
+        self._use()
+
+    def withdraw(self, notices: Sequence[Notice], routes: Sequence[Route]) -> None:
+        assert ([*notices], [*routes]) == ([], [])
+        self._use()
+
+    def make_room(self) -> bool:
+        self._use()
+        return False
+
+    def deliver(self, now: datetime) -> tuple[Untold, ...]:
+        assert now == NOW
+        self._use()
         return ()
 
 
@@ -121,8 +141,15 @@ def at_once(count: int, ask: Callable[[], object]) -> list[BaseException]:
 def test_what_is_shared_is_used_by_one_at_a_time() -> None:
     messenger = OnlyOne()
     shared = MessengerInTurn(messenger, Turn())
-    assert at_once(8, lambda: shared.tell((), (), NOW)) == []
-    assert messenger.told == 8 * 200
+    asked = (
+        lambda: shared.tell((), (), NOW),
+        lambda: shared.keep((), ()),
+        lambda: shared.withdraw((), ()),
+        shared.make_room,
+        lambda: shared.deliver(NOW),
+    )
+    assert at_once(8, lambda: [ask() for ask in asked]) == []
+    assert messenger.told == 8 * 200 * len(asked)
 
 
 def test_nobody_passes_a_door_that_is_shut(tmp_path: Path) -> None:
@@ -140,7 +167,7 @@ def test_a_message_that_takes_long_holds_up_no_report(tmp_path: Path) -> None:
     git, messages = Turn(), Turn()
     asked, sent = threading.Event(), threading.Event()
 
-    class Slow:
+    class Slow(OnlyOne):
         def tell(
             self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime
         ) -> tuple[Untold, ...]:

@@ -178,3 +178,19 @@ class MessengerInTurn:
     ) -> "tuple[Untold, ...]":
         with self.turn.taken():
             return self.messenger.tell(notices, routes, now)
+
+    def keep(self, notices: "Sequence[Notice]", routes: "Sequence[Route]") -> None:  # noqa: D102
+        with self.turn.taken():
+            self.messenger.keep(notices, routes)
+
+    def make_room(self) -> bool:  # noqa: D102
+        with self.turn.taken():
+            return self.messenger.make_room()
+
+    def withdraw(self, notices: "Sequence[Notice]", routes: "Sequence[Route]") -> None:  # noqa: D102
+        with self.turn.taken():
+            self.messenger.withdraw(notices, routes)
+
+    def deliver(self, now: datetime) -> "tuple[Untold, ...]":  # noqa: D102
+        with self.turn.taken():
+            return self.messenger.deliver(now)

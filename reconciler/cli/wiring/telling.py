@@ -12,7 +12,7 @@ from functools import cache
 from pydantic import TypeAdapter
 
 from reconciler.cli.wiring.compose import GuestsTold, Wiring
-from reconciler.errors import ReconcilerError, Transient
+from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.host.state.folder import TargetFolder
 from reconciler.planning.facts.guest_rows import GuestOutcome
 from reconciler.planning.notices.events import Event, Notice, Route, Untold
@@ -57,10 +57,39 @@ class Together:
             Stalled: They cannot be written down.
         """
         del now
+        self.keep(notices, routes)
+        return ()
+
+    def keep(self, notices: Sequence[Notice], routes: Sequence[Route]) -> None:
+        """Keep notices for the end of the tick.
+
+        Raises:
+            Stalled: They cannot be written down.
+        """
         if notices and routes:
             with self._lock:
                 heard = (Heard(notice, tuple(routes)) for notice in notices)
                 self._keep(replace(self._gathered, fresh=(*self._gathered.fresh, *heard)))
+
+    def withdraw(self, notices: Sequence[Notice], routes: Sequence[Route]) -> None:
+        """Take back what was kept.
+
+        Raises:
+            Stalled: That cannot be written down.
+        """
+        with self._lock:
+            back = [Heard(notice, tuple(routes)) for notice in notices]
+            self._keep(
+                replace(self._gathered, fresh=tuple(one for one in self._gathered.fresh if one not in back))
+            )
+
+    def make_room(self) -> bool:
+        """Give back what room on the disk was held back, as of the messenger that delivers in the end."""
+        return self.messenger.make_room()
+
+    def deliver(self, now: datetime) -> tuple[Untold, ...]:
+        """Deliver nothing before the end of the tick."""
+        del now
         return ()
 
     def end(self, now: datetime, looked_after: Collection[str] | None = None) -> Iterator[ReconcilerError]:
@@ -90,8 +119,14 @@ class Together:
 
     def _keep(self, gathered: Gathered) -> None:
         if gathered != self._gathered:
+            data = _gathereds().dump_json(gathered)
+            try:
+                self.folder.write(FILE, data)
+            except Stalled:
+                if not self.messenger.make_room():
+                    raise
+                self.folder.write(FILE, data)
             self._gathered = gathered
-            self.folder.write(FILE, _gathereds().dump_json(gathered))
 
 
 def together(wiring: Wiring) -> tuple[Wiring, Together]:
