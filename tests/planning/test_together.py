@@ -181,7 +181,9 @@ def test_each_route_hears_what_it_asked_for() -> None:
 def test_one_that_stays_wrong_does_not_silence_the_others_for_ever() -> None:
     pve = Hypervisor()
     pve.tick(map(stale, TWENTY))
+    assert pve.gathered.until is None
     assert pve.tick(map(fine, TWENTY[1:])) == {}
+    assert pve.gathered.until == pve.now + LONGEST_WAIT
     pve.now += LONGEST_WAIT
     assert titles(pve.tick([stale(TWENTY[0])])) == ["[patchledger] pve1: recovered in 19 guests"]
     assert titles(pve.tick([fine(TWENTY[0])])) == ["[patchledger] pve1/101: recovered"]

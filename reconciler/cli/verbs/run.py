@@ -17,6 +17,7 @@ from reconciler.cli.showing.terminal import Format, colour, note, print_json, te
 from reconciler.cli.wiring import quiet
 from reconciler.cli.wiring.aimed import Aim, entered
 from reconciler.cli.wiring.compose import Wiring, wire
+from reconciler.cli.wiring.looks import changes_at, passes_unseen
 from reconciler.errors import DONE, TRANSIENT, Misuse, ReconcilerError, Stalled, exit_code, worst
 from reconciler.gitops.failures import Damaged
 from reconciler.host.config import Config, load_config
@@ -28,8 +29,6 @@ from reconciler.host.state.folder import PAUSE
 from reconciler.host.state.next_tick import Outlook
 from reconciler.notify.memory import REFUSED
 from reconciler.ownership import user_name
-from reconciler.planning.gates.decision import may_pass_unseen
-from reconciler.planning.gates.reboot import RebootRefused
 from reconciler.planning.gates.types import BreakGlass
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import plan_json
@@ -38,7 +37,6 @@ from reconciler.planning.resolving.dispositions import ConditionType
 from reconciler.planning.runs.record import to_run_document
 from reconciler.planning.text.wording import on_the_clock
 from reconciler.policy.problems import visible
-from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.state import Standstill
 from reconciler.reconcile.tick import Tick
@@ -156,7 +154,8 @@ def run_once(config_path: Path, wiring: Wiring, break_glass: BreakGlass | None =
             wiring.upkeep.begin(
                 timeout=wiring.config.git.timeout.total_seconds(), now=wiring.ticker.applier.clock.now()
             )
-            done = _ticks(wiring, partial(left.begins, config, wiring.source.stamp), break_glass)
+            begins = partial(left.begins, config, wiring.source.stamp)
+            done = _ticks(wiring, digest(config), begins, break_glass)
             wiring.upkeep.end()
             unleft = left.done(began, config, done, _noticed(wiring, done), wiring.source.stamp)
             folder.write(next_tick.FILE, next_tick.content(_outlook(wiring, done)))
@@ -172,7 +171,9 @@ def _noticed(wiring: Wiring, done: Tick) -> tuple[str, ...]:
     return (*done.notices, *wiring.upkeep.notices, *wiring.source.notices, *done.published.notices)
 
 
-def _ticks(wiring: Wiring, begins: Callable[[Report], None], break_glass: BreakGlass | None) -> Tick:
+def _ticks(
+    wiring: Wiring, configured: str, begins: Callable[[Report], None], break_glass: BreakGlass | None
+) -> Tick:
     """Make the ticks of all guests, then that of their hypervisor; most hosts have none.
 
     Raises:
@@ -184,7 +185,7 @@ def _ticks(wiring: Wiring, begins: Callable[[Report], None], break_glass: BreakG
     from reconciler.cli.wiring.telling import looked_after, together
 
     wiring, telling = together(wiring)
-    of_guests = tick_guests(wiring)
+    of_guests = tick_guests(wiring, configured)
     try:
         done = of_guests.and_host(_tick(wiring, begins, break_glass, of_guests.in_force))
     except ReconcilerError:
@@ -196,6 +197,7 @@ def _ticks(wiring: Wiring, begins: Callable[[Report], None], break_glass: BreakG
     finally:
         now = wiring.ticker.applier.clock.now()
         untold = tuple(telling.end(now, looked_after(wiring.config.host, wiring.guests)))
+        wiring.guests.told_until = telling.until
     return replace(done, earlier=(*done.earlier, *untold))
 
 
@@ -274,7 +276,7 @@ def _outlook(wiring: Wiring, done: Tick) -> Outlook:
     until = decision.until
     asked_again = f"; asked again {on_the_clock(until, done.report.timezone)}" if until else ""
     return Outlook(
-        changes=_changes_at(wiring.config, done),
+        changes=_changes_at(wiring, done),
         resend=min(_attempts(wiring), default=None),
         says=visible(f"{decided(done.report)}{asked_again}"),
     )
@@ -285,11 +287,10 @@ def _attempts(wiring: Wiring) -> tuple[datetime, ...]:
     return tuple(message.not_before for message in wiring.outbox.pending())
 
 
-def _changes_at(config: Config, done: Tick) -> datetime:
+def _changes_at(wiring: Wiring, done: Tick) -> datetime:
     """Return the first instant at which a tick will have something new to say though nothing changed."""
-    heartbeat = done.report.generated_at + config.reports.heartbeat
-    at = done.assessment.next_instant
-    return heartbeat if at is None else min(heartbeat, at)
+    others = (wiring.guests.until, wiring.guests.told_until)
+    return min((changes_at(wiring.config, done), *(at for at in others if at is not None)))
 
 
 def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None:
@@ -297,9 +298,8 @@ def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None
     folder, config, source, report = wiring.folder, wiring.config, wiring.source, done.report
     settled = is_left and not done.failures and done.published.pushed
     stood = any(one.type is ConditionType.STOOD_STILL for one in report.conditions)
-    # Nobody looks into guests by comparing files, so that a hypervisor that has some is never quiet.
-    settled = settled and config.guests is None
-    if not settled or stood or _may_pass_unseen(done.assessment) or not report.policy_commit:
+    settled = settled and (config.guests is None or wiring.guests.stand_by(report.policy_commit))
+    if not settled or stood or passes_unseen(done.assessment) or not report.policy_commit:
         (folder.path / quiet.FILE).unlink(missing_ok=True)
         return
     argv, env = source.invocation()
@@ -319,11 +319,12 @@ def _remember(data: bytes, wiring: Wiring, done: Tick, *, is_left: bool) -> None
         # Its age tells whoever collects the metrics when the host was last found well.
         touched=() if config.metrics is None else (str(config.metrics),),
         reports=_question(wiring),
+        guests=wiring.guests.fingerprint,
         # A message that waits is no work before its next attempt.
-        until=min((_changes_at(config, done), *_attempts(wiring))).timestamp(),
+        until=min((_changes_at(wiring, done), *_attempts(wiring))).timestamp(),
         says=visible(
-            f"{config.host}: nothing changed since {on_the_clock(report.generated_at, report.timezone)}; "
-            f"{decided(report)}"
+            f"{config.host}: nothing changed since {on_the_clock(report.generated_at, report.timezone)}"
+            f"{'' if config.guests is None else ', and no guest is to be looked at'}; {decided(report)}"
         ),
     )
     folder.write(quiet.FILE, known.to_json())
@@ -333,14 +334,6 @@ def _question(wiring: Wiring) -> dict[str, Any] | None:
     """Return what a quiet tick needs to see that the report branch is as it was left."""
     asked = wiring.queue.question(wiring.site.branch)
     return None if asked is None else {**asked, "stamp": str(wiring.folder.path / quiet.FILE)}
-
-
-def _may_pass_unseen(assessment: Assessment) -> bool:
-    """Say whether something waits that could go on though nothing that is compared changes."""
-    judged = assessment.finding.judged
-    if isinstance(assessment.reboot, RebootRefused) and assessment.reboot.asks_again:
-        return True
-    return may_pass_unseen(judged.decision, judged.gates)
 
 
 def _committed(wiring: Wiring, done: Tick, branch: str) -> str:

@@ -5,9 +5,11 @@ The rules:
 1. Guests are looked for once. Those that are left out are rows of the hypervisor's report, and never entered.
 2. Policy is fetched once for all, and reports are pushed once, with the hypervisor's own; but at once where
    something rests on it, as on an approved plan.
-3. Whoever waits longest is first: a guest that was never looked at, then by the last look. As many as the
+3. A guest whose last look still stands is not entered (:mod:`reconciler.cli.wiring.looks`): its row says what
+   was found then.
+4. Whoever waits longest is first: a guest that was never looked at, then by the last look. As many as the
    configuration says are looked after beside each other; what is told of them keeps that order.
-4. What fails in a guest is its own: its row tells of it, and everybody else is looked after.
+5. What fails in a guest is its own: its row tells of it, and everybody else is looked after.
 """
 
 import sys
@@ -16,15 +18,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import reconciler
 from reconciler.cli.showing.terminal import at_work
 from reconciler.cli.verbs.guests import unmeant_lines
 from reconciler.cli.wiring.compose import Wiring
 from reconciler.cli.wiring.guests import folders_of, guests_of
-from reconciler.cli.wiring.in_guests import GuestTick, InGuests, state_now
+from reconciler.cli.wiring.in_guests import KEPT_DEPTH, GuestTick, InGuests, state_now
+from reconciler.cli.wiring.looks import FILE as LOOKS
+from reconciler.cli.wiring.looks import LONGEST, Look, Looks, changes_at, passes_unseen
+from reconciler.cli.wiring.quiet import PROGRAM
 from reconciler.cli.wiring.restarted import not_back
 from reconciler.cli.wiring.side_by_side import side_by_side
 from reconciler.errors import Misuse, PolicyRejected, ReconcilerError, Stalled, Transient
 from reconciler.gitops.report_branches import guest_branch
+from reconciler.host.config import Guests
+from reconciler.host.state.fingerprint import digest, look, signature
 from reconciler.host.state.guests import GuestFolders
 from reconciler.planning.facts.guest_rows import GuestOutcome, GuestTold, farewell, guest_rows
 from reconciler.planning.facts.guests import Guest, Inventory, Running, State, why_not
@@ -37,6 +45,10 @@ from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.guest import GuestAway
 from reconciler.reconcile.recall import restored
 from reconciler.reconcile.tick import Tick
+from reconciler.transports.signs import seen
+
+_HOOKS_DEPTH = 2
+"""How deep hooks are: a folder for each stage, and in it the hooks."""
 
 
 @dataclass(slots=True)
@@ -67,12 +79,21 @@ class GuestsTick:
         )
 
 
-def tick_guests(wiring: Wiring) -> GuestsTick:
-    """Look after all guests, and leave what the hypervisor's report says of them; nothing in them raises."""
+def tick_guests(wiring: Wiring, configured: str) -> GuestsTick:
+    """Look after all guests whose last look does not stand any more; nothing in them raises.
+
+    What the hypervisor's report says of them is left in the wiring, and how the next tick sees that none of
+    them is to be looked at.
+
+    Args:
+        wiring: Of the hypervisor.
+        configured: Digest of its configuration file.
+    """
     said = wiring.config.guests
     if said is None:
         return GuestsTick()
     kept = folders_of(wiring.config)
+    view = _View.of(said, configured)  # before anything is looked at
     found = guests_of(said, kept)
     told = GuestsTick(notices=[*found.notes])
     told.failures += [Transient(f"guests: {one}", "it is looked into again") for one in found.problems]
@@ -84,13 +105,73 @@ def tick_guests(wiring: Wiring) -> GuestsTick:
         wiring.guests.rows = guest_rows(found, wiring.config.host, not_yet=error.message)
         return told
     inside = InGuests(wiring, said, kept, told.in_force)
-    fates, found = _in_each(inside, found, told)
+    looks = Looks.read(wiring.folder.read(LOOKS), view.key(told.in_force))
+    fates, found, looks = _in_each(inside, found, looks, told)
     _part(inside, found, told)
+    wiring.folder.write(LOOKS, looks.to_json())
     fates = {**fates, **not_back(kept, found.guests)}
     found = replace(found, guests=tuple(_unfinished(kept, one) for one in found.guests))
     reported = _reported(wiring, found.guests)
     wiring.guests.rows = guest_rows(found, wiring.config.host, fates, reported)
+    unseen = {one.id for one in found.guests if not one.left_out} - set(looks.of)
+    wiring.guests.policy_commit = told.in_force.state.commit
+    _leave(wiring, view, looks, is_all=not (unseen or told.failures or told.away))
     return told
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What is seen of guests without entering one, and what a look at each depends on besides.
+
+    Attributes:
+        kinds: Of guests that are looked for.
+        seen: Digest of how they are, from outside; empty where that cannot be told.
+        hooks: Digest of their hooks.
+        configured: Digest of the configuration.
+    """
+
+    kinds: tuple[str, ...]
+    seen: str
+    hooks: str
+    hooks_dir: str
+    configured: str
+
+    @classmethod
+    def of(cls, said: Guests, configured: str) -> "_View":
+        """Look now."""
+        kinds = tuple(kind.value for kind in said.from_)
+        folder = str(said.hooks_dir)
+        try:
+            outside = seen(kinds)
+        except OSError:
+            outside = ""
+        return cls(kinds, outside, look(folder, _HOOKS_DEPTH), folder, configured)
+
+    def key(self, in_force: InForce) -> str:
+        """Return the digest of all that looks depend on; empty where none is to stand."""
+        if not self.seen or in_force.failures or not in_force.state.commit:
+            return ""
+        program = (PROGRAM, signature(reconciler.__path__))
+        return digest(
+            "\0".join((*program, self.seen, self.hooks, self.configured, in_force.state.commit)).encode()
+        )
+
+
+def _leave(wiring: Wiring, view: _View, looks: Looks, *, is_all: bool) -> None:
+    """Leave how the next tick sees that no guest is to be looked at, where there are looks at all of them."""
+    wiring.guests.until = min((one.until for one in looks.of.values()), default=None)
+    if not looks.key or not is_all:
+        return
+    folders = folders_of(wiring.config)
+    kept = ((str(folders.of(number).path.absolute()), one.kept) for number, one in looks.of.items())
+    wiring.guests.fingerprint = {
+        "kinds": view.kinds,
+        "seen": view.seen,
+        "kept": [
+            (view.hooks_dir, _HOOKS_DEPTH, view.hooks),
+            *((path, KEPT_DEPTH, digested) for path, digested in kept),
+        ],
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +183,21 @@ class _Came:
         failures: Each with its guest.
         away: How it is, where it does not run any more.
         tick: Where one was made.
+        look: Where it stands for a while.
     """
 
     told: GuestTold | None
     failures: tuple[ReconcilerError, ...] = ()
     away: State | None = None
     tick: GuestTick | None = None
+    look: Look | None = None
 
 
 def _in_each(
-    inside: InGuests, found: Inventory, told: GuestsTick
-) -> tuple[Mapping[str, GuestTold], Inventory]:
-    """Make a tick in each guest that is looked after; return what came of it, and how they are now."""
-    waiting = sorted(
-        (one for one in found.guests if not one.left_out), key=lambda one: _looked_at(inside.kept, one)
-    )
+    inside: InGuests, found: Inventory, before: Looks, told: GuestsTick
+) -> tuple[Mapping[str, GuestTold], Inventory, Looks]:
+    """Make a tick in each guest whose look does not stand; return what came of all, and how they are now."""
+    waiting, standing = _to_look_at(inside, found, before)
     with inside.outliving.told():
         came = side_by_side(
             [partial(_looked_after, inside, one) for one in waiting], inside.said.parallel, inside.shut
@@ -140,8 +221,22 @@ def _in_each(
         replace(one, state=away[one.id], left_out=why_not(away[one.id])) if one.id in away else one
         for one in found.guests
     )
-    fates = {number: one.told for number, one in each.items() if one.told is not None}
-    return fates, replace(found, guests=tuple(guests))
+    fates = {number: one.told for number, one in standing.items()}
+    fates |= {number: one.told for number, one in each.items() if one.told is not None}
+    looks = {**standing, **{number: one.look for number, one in each.items() if one.look is not None}}
+    return fates, replace(found, guests=tuple(guests)), Looks(before.key, looks)
+
+
+def _to_look_at(inside: InGuests, found: Inventory, looks: Looks) -> tuple[list[Guest], dict[str, Look]]:
+    """Return the guests to look at, whoever waits longest first, and the looks at the others."""
+    now = inside.wiring.ticker.applier.clock.now()
+    every = [one for one in found.guests if not one.left_out]
+    known = {one.id: looks.of[one.id] for one in every if one.id in looks.of}
+    standing = {number: one for number, one in known.items() if one.stands(inside.kept_of(number), now)}
+    if len(standing) < len(every):
+        standing = {number: one for number, one in standing.items() if not one.is_taken_along(now)}
+    waiting = (one for one in every if one.id not in standing)
+    return sorted(waiting, key=lambda one: _looked_at(inside.kept, one)), standing
 
 
 def _looked_after(inside: InGuests, guest: Guest) -> _Came:
@@ -159,7 +254,18 @@ def _looked_after(inside: InGuests, guest: Guest) -> _Came:
         failure = Stalled(f"guest {guest.id}: {words}", "please report it with what is above")
         return _Came(GuestTold(GuestOutcome.FAILED, words), (failure,))
     failures = tuple(_of(guest, one) for one in came.done.failures)
-    return _Came(fate(came), failures, _went(guest) if failures else None, came)
+    told = fate(came)
+    return _Came(told, failures, _went(guest) if failures else None, came, _look(inside, guest, came, told))
+
+
+def _look(inside: InGuests, guest: Guest, came: GuestTick, told: GuestTold) -> Look | None:
+    """Return how long a look stands; ``None`` where the next tick has something to do in the guest."""
+    done, at = came.done, came.done.report.generated_at
+    is_settled = came.kept and not (came.is_first or done.failures or inside.kept.of(guest.id).tells_of_a_run)
+    if not is_settled or passes_unseen(done.assessment) or not done.report.policy_commit:
+        return None
+    until = min(changes_at(inside.wiring.config, done), at + LONGEST)
+    return Look(at, until, came.kept, told)
 
 
 def _went(guest: Guest) -> State | None:
@@ -202,14 +308,13 @@ def _looked_at(kept: GuestFolders, guest: Guest) -> float:
 
 def _reported(wiring: Wiring, guests: Sequence[Guest]) -> frozenset[str]:
     """Return the ids of guests that have a branch of reports."""
-
-    def is_reported(guest: Guest) -> bool:
-        try:
-            return wiring.queue.last(guest_branch(wiring.config.host, guest.id)) is not None
-        except ReconcilerError:
-            return False
-
-    return frozenset(one.id for one in guests if one.id and is_reported(one))
+    try:
+        branches = frozenset(wiring.queue.branches())
+    except ReconcilerError:  # it is built anew by whoever reads it next
+        return frozenset()
+    return frozenset(
+        one.id for one in guests if one.id and guest_branch(wiring.config.host, one.id) in branches
+    )
 
 
 def fate(came: GuestTick) -> GuestTold:

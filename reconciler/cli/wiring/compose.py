@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from reconciler import __version__
 from reconciler.cli.showing.terminal import counter, outlived_by
@@ -104,9 +105,22 @@ class GuestsTold:
 
     Attributes:
         rows: The worst first.
+        fingerprint: How the next tick sees that none of them is to be looked at, as of
+            :class:`reconciler.host.state.fingerprint.Fingerprint`; ``None`` where one is, or there are none.
+        until: When one is to be looked at though nothing changed; ``None`` where that is never so.
+        policy_commit: By which they were looked at.
+        told_until: When what is held back of their messages is told at the latest, ``None`` where nothing is.
     """
 
     rows: tuple[GuestRow, ...] = ()
+    fingerprint: dict[str, Any] | None = None
+    until: datetime | None = None
+    policy_commit: str = ""
+    told_until: datetime | None = None
+
+    def stand_by(self, commit: str) -> bool:
+        """Say whether none is to be looked at by a policy: a newer one may be fetched before a step."""
+        return self.fingerprint is not None and self.policy_commit == commit
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from reconciler.gitops.report_branches import guest_branch
 from reconciler.host.config import Guests, digest_of_rules
 from reconciler.host.machine.hooks import GuestHooks
 from reconciler.host.machine.locking import ROOTS_FOLDER, GuestLock
-from reconciler.host.state.folder import GuestFolder
+from reconciler.host.state.fingerprint import look
+from reconciler.host.state.folder import PAUSE, GuestFolder
 from reconciler.host.state.guests import GuestFolders
 from reconciler.managers.scripted import GuestManager
 from reconciler.managers.scripts import TimedOut, guard_text
@@ -49,6 +50,9 @@ from reconciler.transports.ways import WAYS, state_of
 
 FIRST = "nothing is applied in a guest before a report of it has told what would be"
 
+KEPT_DEPTH = 1
+"""How deep what is kept of a guest is looked into: what a tick leaves in there is on top."""
+
 _ASKED = 60.0
 """Seconds for a guest to say its machine id."""
 
@@ -75,11 +79,14 @@ class GuestTick:
     Attributes:
         is_first: It was the first, which applies nothing.
         notices: What a person should know besides.
+        kept: What is kept of the guest now, as :meth:`InGuests.kept_of` says; empty where somebody else has
+            changed it meanwhile.
     """
 
     done: Tick
     is_first: bool
     notices: tuple[str, ...] = ()
+    kept: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +130,15 @@ class InGuests:
         folder = self.kept.of(guest.id)
         folder.prepare()
         with folder.locked():
-            return self._tick(guest, folder, break_glass)
+            paused = look(str(folder.path / PAUSE), 0)
+            came = self._tick(guest, folder, break_glass)
+            # The pause is the one thing in there that is changed by others while the lock is held.
+            is_as_seen = paused == look(str(folder.path / PAUSE), 0)
+            return replace(came, kept=self.kept_of(guest.id) if is_as_seen else "")
+
+    def kept_of(self, guest: str) -> str:
+        """Return a digest of what is kept of a guest: another one after each look at it, or pause."""
+        return look(str(self.kept.of(guest).path.absolute()), KEPT_DEPTH)
 
     def _tick(self, guest: Guest, folder: GuestFolder, break_glass: BreakGlass | None) -> GuestTick:
         machine = _machine_id(target_of(guest, self.said.environment))

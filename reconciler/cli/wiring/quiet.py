@@ -12,7 +12,7 @@ from time import time  # noqa: TID251 - compared with an instant that a full tic
 
 from reconciler import __version__
 from reconciler.host import DEFAULT_CONFIG, DEFAULT_STATE_DIR
-from reconciler.host.state.fingerprint import Fingerprint, digest, signature
+from reconciler.host.state.fingerprint import Fingerprint, digest, look, signature
 from reconciler.ownership import read_foreign, read_own, who_else_may_change
 from reconciler.process import run
 
@@ -92,7 +92,22 @@ def _still_holds(known: Fingerprint, config: bytes) -> bool:
         and known.config == digest(config)
         and known.since <= time() < known.until
         and signature(known.watched) == known.signature
+        and _guests_unchanged(known)
     )
+
+
+def _guests_unchanged(known: Fingerprint) -> bool:
+    """Say whether guests are as they were, from outside, and nobody looked into one since.
+
+    When each is to be looked at again at the latest is part of ``until``.
+    """
+    told = known.guests
+    if told is None:
+        return True
+    from reconciler.transports.signs import seen
+
+    kept = all(look(path, depth) == digested for path, depth, digested in told["kept"])
+    return kept and seen(told["kinds"]) == told["seen"]
 
 
 def _policy_unchanged(known: Fingerprint) -> bool:

@@ -50,6 +50,11 @@ class Together:
         """Whether an earlier tick kept what it did not come to tell."""
         return bool(self._gathered.fresh)
 
+    @property
+    def until(self) -> datetime | None:
+        """When a tick is to tell what is held back, ``None`` where nothing is."""
+        return self._gathered.until
+
     def tell(self, notices: Sequence[Notice], routes: Sequence[Route], now: datetime) -> tuple[Untold, ...]:
         """Keep notices for the end of the tick.
 

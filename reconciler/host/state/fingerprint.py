@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
-_FORMAT = 4
+_FORMAT = 5
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _DEPTH = 5
 
@@ -43,11 +43,14 @@ class Fingerprint:
         reports: How to see that the report branch is as this host left it, ``None`` without a remote: its
             ``head``; where it is a folder of this machine, the ``folder`` and ``ref`` to read; ``argv`` and
             ``env`` (no secrets) of the question, and the ``stamp`` whose time is that of the last one.
+        guests: How to see that guests are as they were, ``None`` where none is looked after: their ``kinds``,
+            what was ``seen`` of them from outside, and ``kept``: path, depth and digest (:func:`look`) of
+            folders on this host.
     """
 
     __slots__ = (
-        "argv", "commit", "config", "env", "mirror", "program", "ref", "reports", "says", "signature",
-        "since", "stamp", "timeout", "touched", "until", "watched",
+        "argv", "commit", "config", "env", "guests", "mirror", "program", "ref", "reports", "says",
+        "signature", "since", "stamp", "timeout", "touched", "until", "watched",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +72,7 @@ class Fingerprint:
         says: str,
         touched: "Sequence[str]" = (),
         reports: "Mapping[str, Any] | None" = None,
+        guests: "Mapping[str, Any] | None" = None,
     ) -> None:
         self.program = program
         self.config = config
@@ -86,6 +90,7 @@ class Fingerprint:
         self.says = says
         self.touched = list(touched)
         self.reports = None if reports is None else dict(reports)
+        self.guests = None if guests is None else dict(guests)
 
     def to_json(self) -> bytes:
         """Return the file's content."""
@@ -122,6 +127,11 @@ def signature(watched: "Sequence[str]") -> str:
     except OSError:
         seen.update(b"no boot id")
     return seen.hexdigest()
+
+
+def look(path: str, depth: int) -> str:
+    """Digest what :func:`signature` does of one path, whatever the boot, and no deeper than said."""
+    return digest("".join(_lines(path, depth)).encode("utf-8", "surrogateescape"))
 
 
 def _lines(path: str, depth: int) -> "Iterable[str]":

@@ -80,6 +80,12 @@ class Gathered:
     held: tuple[Heard, ...] = ()
     shared: tuple[Shared, ...] = ()
 
+    @property
+    def until(self) -> datetime | None:
+        """When what is held is told at the latest, ``None`` where nothing is."""
+        begun = (one.since for one in self.shared if one.since is not None)
+        return min((since + LONGEST_WAIT for since in begun), default=None) if self.held else None
+
 
 def settled(
     gathered: Gathered, now: datetime, looked_after: Collection[str] | None = None
