@@ -13,8 +13,6 @@ from reconciler.policy.overlaps import certainly
 from reconciler.policy.problems import Problem, quoted
 from reconciler.policy.values import nearest
 
-_NOT_YET = "has no effect on guests in this version"
-
 
 def check_guests(revision: Revision) -> Iterator[Problem]:
     """Yield a warning for each setting that guests do not have, and for a hypervisor that is misspelt."""
@@ -23,7 +21,6 @@ def check_guests(revision: Revision) -> Iterator[Problem]:
             yield from _of_nobody(host, revision)
     for policy in revision.policies:
         if means_guests(policy.value.match):
-            yield from _unfollowed(policy)
             yield from _about_hosts(policy)
 
 
@@ -39,18 +36,6 @@ def _about_hosts(policy: Placed[Policy]) -> Iterator[Problem]:
     if "notice" in reboot.model_fields_set:
         message = "has no effect on guests: they are restarted at once, and nobody in them is warned"
         yield policy.problem(("reboot", "notice"), "no-effect", message, "leave it out")
-
-
-def _unfollowed(policy: Placed[Policy]) -> Iterator[Problem]:
-    """Tell of what is followed on hosts alone, in a Policy about guests."""
-    said = policy.value
-    if said.restart_services is not None and said.restart_services.mode != "report":
-        message = f"{_NOT_YET}: no service in them is restarted"
-        yield policy.problem(("restart_services",), "unfollowed", message, "leave it out")
-    for key in ("tcp", "http"):
-        if said.health is not None and getattr(said.health, key):
-            message = f"{_NOT_YET}: it is not asked, and counts as failing before and after a run"
-            yield policy.problem(("health", key), "unfollowed", message, "name units: these are asked inside")
 
 
 def _of_nobody(host: Placed[Host], revision: Revision) -> Iterator[Problem]:

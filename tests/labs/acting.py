@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.cli.wiring.entering import manager_of, power_of, target_of
+from reconciler.cli.wiring.guest_network import ask_in_network
 from reconciler.errors import ReconcilerError
 from reconciler.managers.detect import detect
 from reconciler.managers.scripts import guard_text
@@ -90,6 +91,12 @@ def restart(target: GuestTarget, args: Sequence[str]) -> Any:
     return {"before": before, "after": power.boot_id()}
 
 
+def health(target: GuestTarget, args: Sequence[str]) -> Any:
+    """Ask ports and URLs in the network of a guest of a kind."""
+    told = ask_in_network(guest_of(GuestKind(args[0]), target.where.id), args[1:])
+    return {one.name: [one.ok, one.detail] for one in told}
+
+
 VERBS: dict[str, Callable[[GuestTarget, Sequence[str]], Any]] = {
     "observe": observe,
     "refresh": refresh,
@@ -100,6 +107,7 @@ VERBS: dict[str, Callable[[GuestTarget, Sequence[str]], Any]] = {
     "which": which,
     "shell": shell,
     "restart": restart,
+    "health": health,
 }
 
 

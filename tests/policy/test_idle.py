@@ -179,13 +179,6 @@ IDLE: dict[str, dict[str, str]] = {
         "policies/p.yaml": policy("match: {labels: {evn: production}}\nbudget: 1h\n"),
         **HOSTS,
     },
-    "what guests do not have": {
-        **WORKING,
-        "policies/p.yaml": policy(
-            "match: {guest_of: pve1}\nreboot: {when: always}\nrestart_services: {mode: restart}\n"
-            'health: {units: [a.service], tcp: ["localhost:25"], http: ["http://localhost/"]}\n'
-        ),
-    },
     "a guest's document of a hypervisor that is misspelt": {**WORKING, **guest("pve-l/101"), **host("pve-1")},
     "guests of a hypervisor that is misspelt": {
         **WORKING,
@@ -276,6 +269,13 @@ FINE: dict[str, dict[str, str]] = {
     "guests by what runs them": {
         **WORKING,
         "policies/p.yaml": policy("match: {labels: {guest: proxmox}}\nbudget: 1h\n"),
+    },
+    "what guests have as well": {
+        **WORKING,
+        "policies/p.yaml": policy(
+            "match: {guest_of: pve1}\nreboot: {when: always}\nrestart_services: {mode: restart}\n"
+            'health: {units: [a.service], tcp: ["localhost:25"], http: ["http://localhost/"]}\n'
+        ),
     },
     "a guest's document": {**WORKING, **guest("pve1/101"), **host("pve1")},
     "a hypervisor's reboot that waits for guests": {

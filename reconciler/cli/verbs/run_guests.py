@@ -39,8 +39,8 @@ from reconciler.planning.facts.guests import Guest, Inventory, Running, State, w
 from reconciler.planning.facts.matching import unmeant
 from reconciler.planning.fleet.rows import TargetState, state_of
 from reconciler.planning.reporting.document import Report
-from reconciler.planning.reporting.summary import decided, headline
-from reconciler.planning.runs.record import RunRecord
+from reconciler.planning.reporting.summary import decided, headline, run_headline
+from reconciler.planning.runs.record import RunRecord, RunResult, result_of
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.guest import GuestAway
 from reconciler.reconcile.recall import restored
@@ -322,6 +322,9 @@ def fate(came: GuestTick) -> GuestTold:
     report = came.done.report
     run = came.done.runs[-1] if came.done.runs else None
     outcome, reason = _worst(report, run, is_first=came.is_first)
+    if run is not None and result_of(run.outcome) is RunResult.FAILED and not outcome.is_trouble:
+        # Though nothing is left to do, or it comes by itself.
+        outcome, reason = GuestOutcome.FAILED, f"{run_headline(run)}: {run.reason}"
     facts = report.host.facts
     window = next(iter(report.free_windows), None)
     return GuestTold(

@@ -1,12 +1,13 @@
-"""How a guest is, asked inside: its own systemd says it, never the one of its hypervisor.
+"""How a guest is, asked inside: its own systemd and its own network say it, never those of its hypervisor.
 
 What it answers is its own word. A unit of the hypervisor that bears the same name is nobody's business.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError, Stalled
+from reconciler.host.machine.checks import names_of
 from reconciler.host.machine.systemd import is_active_state, unit_name
 from reconciler.managers.scripts import guard_text
 from reconciler.planning.runs.hooks_and_health import CheckResult
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from reconciler.policy.documents import Health
     from reconciler.reconcile.ports.where import InGuest
 
-NOT_ASKED = "ports and addresses are not asked in guests in this version"
+AskInNetwork = Callable[[Sequence[str]], tuple[CheckResult, ...]]
+"""Asks ports and URLs in the network of a guest; raises a domain error where that cannot be done."""
+
 _NO_SYSTEMD = "no systemd"
 _HERE = f"[ -d /run/systemd/system ] || {{ echo {_NO_SYSTEMD}; exit 0; }}\n".encode()
 _STATES = _HERE + b'systemctl is-active -- "$@"\nexit 0\n'
@@ -28,16 +31,18 @@ _WORDS = 200
 
 
 class GuestChecks:
-    """The units that a policy's ``health`` names, and those that have failed, by the guest's own systemd.
+    """The units, ports and URLs that a policy's ``health`` names, and units that have failed.
 
     Of one that is away nobody can say how it is: it has no checks then, and the tick tells where it is.
 
     Args:
         target: The guest.
+        network: Asks in its network.
     """
 
-    def __init__(self, target: GuestTarget) -> None:
+    def __init__(self, target: GuestTarget, network: AskInNetwork) -> None:
         self._target = target
+        self._network = network
 
     @property
     def where(self) -> "InGuest":
@@ -45,9 +50,8 @@ class GuestChecks:
         return self._target.where
 
     def check(self, wanted: "Health") -> tuple[CheckResult, ...]:
-        """Ask every unit of ``wanted`` once; of ports and URLs it says that nobody asks."""
-        others = (*(f"tcp {one}" for one in wanted.tcp), *(f"http {one}" for one in wanted.http))
-        return (*self._units(wanted.units), *(CheckResult(one, ok=False, detail=NOT_ASKED) for one in others))
+        """Ask every unit, port and URL of ``wanted`` once."""
+        return (*self._units(wanted.units), *self._ports(names_of(wanted)))
 
     def failed_units(self) -> tuple[CheckResult, ...]:
         """Return a failing check for each unit that its systemd counts as failed; none where it has none."""
@@ -61,6 +65,14 @@ class GuestChecks:
         return tuple(
             CheckResult(f"unit {one_line(name, _WORDS)}", ok=False, detail="failed") for name in sorted(names)
         )
+
+    def _ports(self, names: Sequence[str]) -> tuple[CheckResult, ...]:
+        try:
+            return self._network(names)
+        except GuestAway:
+            return ()
+        except ReconcilerError as error:
+            return tuple(CheckResult(name, ok=False, detail=error.message) for name in names)
 
     def _units(self, units: Sequence[str]) -> tuple[CheckResult, ...]:
         names = tuple(map(unit_name, units))

@@ -11,6 +11,8 @@ from reconciler.cli.showing.terminal import Outliving
 from reconciler.cli.wiring.compose import PROGRAM, UNPARSED, Wiring, policy_scripts, settled
 from reconciler.cli.wiring.entering import manager_of, power_of, target_of
 from reconciler.cli.wiring.guest_checks import GuestChecks
+from reconciler.cli.wiring.guest_network import ask_in_network
+from reconciler.cli.wiring.guest_restarts import GuestRestarts
 from reconciler.cli.wiring.in_turn import FollowerInTurn, MessengerInTurn, QueueInTurn, Turn
 from reconciler.errors import Stalled, Transient
 from reconciler.gitops.report_branches import guest_branch
@@ -289,7 +291,7 @@ class InGuests:
             folder,
             GuestLock(ROOTS_FOLDER if os.geteuid() == 0 else self.kept.state, guest.id, manager.database),
             manager,
-            Surroundings(GuestHooks(self.said.hooks_dir, guest.id), GuestChecks(target), None, settled),
+            self._around(guest, target),
             power_of(guest, target, partial(_of_restart, folder)),
             self.kept.logs_of(guest.id, kept.count, kept.age),
             None,
@@ -300,6 +302,10 @@ class InGuests:
             called="" if guest.name == guest.id else guest.name,
             away=partial(_away, guest),
         )
+
+    def _around(self, guest: Guest, target: GuestTarget) -> Surroundings[InGuest]:
+        checks = GuestChecks(target, partial(ask_in_network, guest))
+        return Surroundings(GuestHooks(self.said.hooks_dir, guest.id), checks, GuestRestarts(target), settled)
 
     def _manager(self, folder: GuestFolder, target: GuestTarget, name: ManagerName | None) -> GuestManager:
         def keep(printed: bytes) -> str:

@@ -230,6 +230,12 @@ def test_one_that_stops_in_the_middle_is_told_and_made_whole_afterwards(sandboxe
     sandboxed.inside("dpkg -i /srv/repository/labapp_1.0_all.deb")
 
 
+def test_its_ports_are_asked_from_the_sandbox(sandboxed: Sandboxed) -> None:
+    told = sandboxed("asking-ports", "health", "nspawn", "'tcp 127.0.0.1:4716'")
+    assert told == {"tcp 127.0.0.1:4716": [False, "Connection refused"]}
+    assert sandboxed.services() == []
+
+
 def test_it_is_restarted_from_the_sandbox_and_waited_for(sandboxed: Sandboxed) -> None:
     sandboxed.inside("touch /run/before")
     came = sandboxed("restarting", "restart", "nspawn", f"{RUNS}/restarting")
