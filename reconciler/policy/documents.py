@@ -254,7 +254,7 @@ class Reboot(Strictly):
     max_per_window: Count = 1
     """Reboots in one window, so that a host cannot loop."""
     guests: Literal["respect", "ignore"] = "respect"
-    """Whether a hypervisor's reboot waits while a run in one of its guests is not at its end."""
+    """Whether a hypervisor's reboot waits for runs in its guests, and for freezes of them."""
 
 
 class Inhibit(Strictly):

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.planning.gates.reboot import (
+    BOOT_TIME,
+    NOT_NOW,
     NoReboot,
     RebootDue,
     RebootRefused,
@@ -23,6 +25,7 @@ from reconciler.planning.gates.reboot import (
 from reconciler.planning.gates.types import GateInputs, Pause
 from reconciler.planning.runs.journal import Journal, Phase
 from reconciler.policy.documents import Settings
+from reconciler.policy.load import Revision
 from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.site import AnySite
@@ -54,9 +57,9 @@ class Descent:
         """Return the look with the announcement that the machine goes down, a notice after ``now``."""
         return self.assessment.telling(announcement(self.due.because, now, self.notice))
 
-    def refused(self, why: str) -> Assessment:
-        """Return the look that says why the machine does not go down now after all."""
-        return refused(self.assessment, why)
+    def refused(self, why: str, by: str = NOT_NOW) -> Assessment:
+        """Return the look that says why the machine does not go down now after all, and by what."""
+        return refused(self.assessment, why, by)
 
     def still_against(self, asked: GateInputs, pause: Pause | None, now: datetime) -> str:
         """Say what stands against the reboot at this moment; empty where nothing does.
@@ -83,9 +86,10 @@ def prepared(assessment: Assessment, applier: Applier) -> tuple[Assessment, Desc
             return assessment, None
         case RebootDue() as due:
             journal = applier.intend(assessment)
-    why = needed(applier.site, journal.settings)
+    now = assessment.report.generated_at
+    why = needed(applier.site, journal.settings, assessment.finding.revision, now)
     if why:
-        return refused(assessment, why), None
+        return refused(assessment, why, by="Guests"), None
     results = applier.site.around.hook("pre-reboot", journal.settings, dict(journal.facts), b"")
     bad = failing(results)
     if bad is not None:
@@ -98,14 +102,22 @@ def prepared(assessment: Assessment, applier: Applier) -> tuple[Assessment, Desc
     return descent.announced(assessment.report.generated_at), descent
 
 
-def needed(site: AnySite, settings: Settings) -> str:
-    """Say which guests a reboot would interrupt; empty where none, or where policy takes that on itself."""
-    return "" if settings.reboot.guests == "ignore" else site.needed()
+def needed(site: AnySite, settings: Settings, revision: Revision | None, now: datetime) -> str:
+    """Say which guests a reboot would interrupt; empty where none, or where policy takes that on itself.
+
+    Args:
+        site: The hypervisor; a host without guests interrupts none.
+        settings: Of the policy by which the reboot is due.
+        revision: The policy of this moment, by which guests are in a freeze.
+        now: Aware.
+    """
+    until = now + settings.reboot.notice + BOOT_TIME
+    return "" if settings.reboot.guests == "ignore" else site.needed(revision, now, until)
 
 
-def refused(assessment: Assessment, why: str) -> Assessment:
+def refused(assessment: Assessment, why: str, by: str = NOT_NOW) -> Assessment:
     """Return ``assessment`` with what nobody could know then: why there is no reboot after all."""
-    return replace(assessment.telling(refusal(why)), reboot=RebootRefused(why, asks_again=True))
+    return replace(assessment.telling(refusal(why, by)), reboot=RebootRefused(why, asks_again=True))
 
 
 def going_down(journal: Journal, boot_id: str, now: datetime) -> Journal:

@@ -14,10 +14,15 @@ from reconciler.planning.facts.guest_rows import GuestRow
 from reconciler.planning.facts.matching import facts_of
 from reconciler.planning.facts.observation import Observation
 from reconciler.planning.gates.recording import Own
+from reconciler.policy.load import Revision
 from reconciler.policy.match import HostFacts
 from reconciler.reconcile.ports.target import Disturbed, Lock, LogKeeper, PackageManager, Power, StateStore
 from reconciler.reconcile.ports.where import InGuest, ThisMachine, Where_co
 from reconciler.reconcile.surroundings import Surroundings
+
+
+def _nobody(_revision: Revision | None, _now: datetime, _until: datetime) -> str:
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,8 @@ class Site(Generic[Where_co]):
         previously: Branch of a guest's reports by the hypervisor that had it before.
         away: Why nothing can be begun there at this moment, empty where it can: a guest may be stopped or
             locked while a run is at work. Asked before each step.
-        needed: Who needs a hypervisor to stay up at this moment, empty where nobody does: a run in a guest.
+        needed: Who needs a hypervisor to stay up from one instant to another, by the policy of this moment,
+            empty where nobody does: a run in a guest, or a guest in a freeze.
         guests: What a hypervisor's report says of each of its guests; asked when it is made.
 
     Raises:
@@ -68,7 +74,7 @@ class Site(Generic[Where_co]):
     previously: str = ""
     guests: Callable[[], tuple[GuestRow, ...]] = tuple
     away: Callable[[], str] = str
-    needed: Callable[[], str] = str
+    needed: Callable[[Revision | None, datetime, datetime], str] = _nobody
 
     def __post_init__(self) -> None:
         around = self.around

@@ -276,8 +276,9 @@ class Ticker:
         health = self.site.around.health(journal.settings, dict(journal.facts))
         now = self.applier.clock.now()
         asked = self.assessor.ask_anew(descent.assessment, now)
-        why = needed(self.site, journal.settings) or self.site.away()
-        why = why or descent.still_against(asked.inputs, self.site.folder.pause(), now)
+        if why := needed(self.site, journal.settings, asked.in_force.revision, now):
+            return self._corrected(course, descent.refused(why, by="Guests"))
+        why = self.site.away() or descent.still_against(asked.inputs, self.site.folder.pause(), now)
         if why:
             return self._corrected(course, descent.refused(why))
         if descent.assessment.must_be_pushed:

@@ -305,6 +305,61 @@ def test_a_reboot_waits_for_a_run_in_a_guest(host: Site, machine: AptLab, switch
     assert len(switch.asked) == 1
 
 
+FROZEN_GUEST = (
+    "kind: Freeze\nname: holidays\nfrom: 2026-11-01\nuntil: 2026-12-31\nreason: no changes\n"
+    "match: {guest_of: web-01}\ntimezone: UTC\n"
+)
+
+
+def with_a_guest(host: Site, machine: AptLab, switch: Switch, policy: str = REBOOT) -> None:
+    """Have a guest, of which nobody can say how it is, that was reported once, and a reboot that is due."""
+    host.configure(environment=machine.environment, guests={"from": ["incus"]})
+    only(host, "reboot: {when: never}\n")
+    powered(host, switch)
+    kept = host.state / "guests/201/report.json"
+    kept.parent.mkdir(parents=True, mode=0o700)
+    kept.write_bytes((host.state / "report.json").read_bytes())
+    only(host, policy)
+
+
+def test_a_reboot_waits_for_the_freeze_of_a_guest(host: Site, machine: AptLab, switch: Switch) -> None:
+    with_a_guest(host, machine, switch)
+    host.commit({"freezes/holidays.yaml": FROZEN_GUEST})
+    powered(host, switch, 1)
+    assert switch.asked == []
+    (put_off,) = (one for one in host.report()["conditions"] if one["type"] == "RebootDeferred")
+    assert put_off["reason"] == "Guests"
+    assert put_off["message"].endswith(": guest 201 is in the freeze holidays (no changes)")
+    host.commit({"freezes/holidays.yaml": None})
+    powered(host, switch, 2)
+    assert len(switch.asked) == 1
+
+
+def test_a_policy_may_take_the_freezes_of_guests_on_itself(
+    host: Site, machine: AptLab, switch: Switch
+) -> None:
+    with_a_guest(host, machine, switch, REBOOT.replace("notice: 2m", "notice: 2m, guests: ignore"))
+    host.commit({"freezes/holidays.yaml": FROZEN_GUEST})
+    powered(host, switch, 1)
+    assert len(switch.asked) == 1
+
+
+def test_a_freeze_of_a_guest_that_comes_at_the_last_moment_counts(
+    host: Site, machine: AptLab, switch: Switch
+) -> None:
+    with_a_guest(host, machine, switch)
+    (host.folder / "holidays.yaml").write_text(FROZEN_GUEST)
+    commit = "git -c user.name=Ada -c user.email=ada@example.org commit -qm freeze"
+    host.hook(
+        "pre-reboot",
+        "10-late",
+        f"cd {host.policy} && mkdir freezes && mv ../holidays.yaml freezes && git add -A && {commit}",
+    )
+    powered(host, switch, 1)
+    assert switch.asked == []
+    assert "guest 201 is in the freeze holidays" in conditions(host)["RebootDeferred"]
+
+
 def test_nothing_reboots_after_a_failed_run(host: Site, machine: AptLab, switch: Switch) -> None:
     offer(machine, Deb("golf", "1.1", scripts={"postinst": "exit 1"}))
     want(host, "golf", policy=REBOOT)

@@ -28,6 +28,10 @@ BOOT_TIME = timedelta(minutes=10)
 """How long a machine may take to go down and come up again, beyond the notice."""
 
 
+NOT_NOW = "NotNow"
+"""Reason of the condition of a reboot that is put off, but for one that guests are against."""
+
+
 @dataclass(frozen=True, slots=True)
 class RebootVerdict:
     """A yes or no, and why, as a sentence for the report."""
@@ -213,8 +217,12 @@ def once_pushed(because: str) -> Condition:
     return Condition(ConditionType.REBOOT_DEFERRED, True, "NotPushed", said)
 
 
-def refusal(why: str) -> Condition:
-    """Return the condition of a host that wants a reboot and may not have it now."""
-    return Condition(
-        ConditionType.REBOOT_DEFERRED, True, "NotNow", f"a reboot is wanted and does not happen now: {why}"
-    )
+def refusal(why: str, by: str = NOT_NOW) -> Condition:
+    """Return the condition of a host that wants a reboot and may not have it now.
+
+    Args:
+        why: A clause.
+        by: What is against it, as one word.
+    """
+    said = f"a reboot is wanted and does not happen now: {why}"
+    return Condition(ConditionType.REBOOT_DEFERRED, True, by, said)
