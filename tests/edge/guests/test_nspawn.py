@@ -3,18 +3,16 @@
 import json
 import re
 from collections.abc import Iterator
-from datetime import timedelta
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from reconciler.host.install.units import SERVICE, UnitInputs, unit_files
 from reconciler.planning.facts.exit_codes import WELL
 from reconciler.planning.facts.guests import Guest, GuestKind, Running
-from reconciler.targets.service import unit_name
 from reconciler.transports import nspawn
-from tests.edge.guests.conftest import SET_UP, UPDATE, make_repository
+from tests.edge.guests.conftest import PACKAGES, SET_UP, UPDATE, make_repository
+from tests.labs.hypervisor import SECRETS, UNIT, Hypervisor
 from tests.labs.machine import INSIDE, LAB, PATIENCE, Machine
 from tests.labs.roots import guest_root
 
@@ -92,9 +90,6 @@ def test_the_way_in_leads_into_the_guest_that_is_meant(machine: Machine) -> None
 
 # --- what is done in one, from the sandbox of the unit of a tick --------------------------------------------
 
-UNIT = unit_files(UnitInputs(Path("/bin/true"), Path("/etc/patchledger/config.yaml"), timedelta(hours=1)))[
-    SERVICE
-]
 RUNS = "/var/lib/lab/runs"
 
 
@@ -244,13 +239,87 @@ def test_it_is_restarted_from_the_sandbox_and_waited_for(sandboxed: Sandboxed) -
     assert sandboxed.services() == []
 
 
-def test_a_shutdown_waits_for_what_works_in_a_guest(sandboxed: Sandboxed) -> None:
+# --- a whole tick, as its unit makes it ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hypervisor(sandboxed: Sandboxed) -> Hypervisor:
+    machine = sandboxed.machine
+    python = f"{INSIDE}/.venv/bin/python"
+    made = Hypervisor(machine, "nspawn1", python, lambda _, text: sandboxed.inside(text))
+    made.prepare("nspawn", {"only": {"ids": ["web-1"]}})
+    code, said = made.run()
+    assert code == 0, said
+    assert made.rows()["web-1"][0] == "pending"
+    return made
+
+
+def test_a_tick_applies_in_it_and_gives_it_no_secret(hypervisor: Hypervisor, sandboxed: Sandboxed) -> None:
+    hypervisor.is_to_wait("web-1")
+    hypervisor.begin()
+    hypervisor.reaches(ROOT)
+    environments = sandboxed.inside("cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>&1 | tr '\\0' '\\n'")
+    hypervisor.go_on(ROOT)
+    assert "PATCHLEDGER_EXECUTION" in environments
+    assert not [one for one in (*SECRETS, "TOKEN", "CREDENTIALS_DIRECTORY") if one in environments]
+    code, said = hypervisor.ended()
+    assert (code, version(sandboxed)) == (0, "ii 1.1"), said
+    assert hypervisor.rows()["web-1"] == ("fine", "up to date")
+    assert sandboxed.services() == []
+    sandboxed.inside("rm -f /srv/reached /srv/go; dpkg -i /srv/repository/labapp_1.0_all.deb")
+
+
+def test_a_tick_that_is_killed_leaves_its_work_to_the_next(
+    hypervisor: Hypervisor, sandboxed: Sandboxed
+) -> None:
+    hypervisor.is_to_wait("web-1")
+    hypervisor.begin()
+    hypervisor.reaches(ROOT)
+    hypervisor.machine.run("systemctl", "kill", "--signal=KILL", *sandboxed.services())
+    hypervisor.kill()
+    code, said = hypervisor.run()
+    assert "guest web-1: the package manager of run " in said
+    assert "is still at work" in said
+    hypervisor.go_on(ROOT)
+    code, said = hypervisor.until_done()
+    # What heard the package manager was killed as well, so nobody knows what it said.
+    assert "web-1: interrupted, 1 of 1 change made\n" in said
+    assert (code, version(sandboxed)) == (1, "ii 1.1"), said
+    assert hypervisor.runs("web-1")[-1]["outcome"] == "interrupted"
+    assert hypervisor.run()[0] == 0
+    sandboxed.inside("rm -f /srv/reached /srv/go; dpkg -i /srv/repository/labapp_1.0_all.deb")
+
+
+def test_a_guest_that_is_killed_beneath_a_tick(hypervisor: Hypervisor, sandboxed: Sandboxed) -> None:
+    machine = hypervisor.machine
+    hypervisor.is_to_wait("web-1")
+    hypervisor.begin()
+    hypervisor.reaches(ROOT)
+    machine.run("systemctl", "kill", "--signal=KILL", "systemd-nspawn@web-1.service")
+    code, said = hypervisor.ended()
+    assert code not in (0, 70), said
+    code, said = hypervisor.run()
+    unfinished = "it is stopped; a run in it is to be brought to its end"
+    assert (code, hypervisor.rows()["web-1"]) == (0, ("skipped", unfinished)), said
+    machine.run("rm", f"{ROOT}/srv/reached", f"{ROOT}/srv/go")
+    machine.run("machinectl", "start", "web-1")
+    code, said = hypervisor.run()
+    assert "interrupted" in said
+    assert version(sandboxed) == "ii 1.1"
+    sandboxed.inside("dpkg -i /srv/repository/labapp_1.0_all.deb")
+
+
+def test_a_shutdown_waits_for_what_works_in_a_guest(hypervisor: Hypervisor, sandboxed: Sandboxed) -> None:
     """The last, since the guest does not start again by itself."""
     machine = sandboxed.machine
-    is_to_wait(sandboxed)
-    sandboxed.begin("going-down", "apply", f"{RUNS}/going-down", UPDATE, waits=False)
-    machine.run("timeout", "120", "cat", f"{ROOT}/srv/reached")
-    unit = unit_name(Path(f"{RUNS}/going-down"))
+    # Another update, since what came to a bad end before is left alone.
+    make_repository(machine.lab / "newer", (replace(PACKAGES[1], version="1.2"),))
+    machine.run("sh", "-c", f"cp {LAB}/newer/* {ROOT}/srv/repository/")
+    sandboxed.inside("apt-get -q update")
+    hypervisor.is_to_wait("web-1")
+    hypervisor.begin()
+    hypervisor.reaches(ROOT)
+    (unit,) = sandboxed.services()
     machine.run("systemctl", "--no-block", "reboot")
     states = (machine.run("systemctl", "is-active", unit, check=False).strip() for _ in range(1000))
     assert "deactivating" in states, "the shutdown has come to it"
@@ -261,6 +330,8 @@ def test_a_shutdown_waits_for_what_works_in_a_guest(sandboxed: Sandboxed) -> Non
     machine.wait_until_booted()
     status = machine.run("cat", f"{ROOT}/var/lib/dpkg/status")
     (labapp,) = re.findall(r"Package: labapp\nStatus: (.*)(?:\n.+)*\nVersion: (.*)", status)
-    assert labapp == ("install ok installed", "1.1")
-    out = machine.run("cat", f"{RUNS}/going-down/out").splitlines()
-    assert out[-1] in {f"exit {code}" for code in WELL}
+    assert labapp == ("install ok installed", "1.2")
+    machine.run("machinectl", "start", "web-1")
+    code, said = hypervisor.run()
+    assert code == 0, said
+    assert hypervisor.runs("web-1")[-1]["outcome"] == "applied"

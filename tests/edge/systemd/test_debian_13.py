@@ -46,7 +46,7 @@ def test_a_repository_without_what_it_need_not_have_is_read_well(machine: Machin
 
 
 def test_one_that_is_read_in_the_end_is_read_well(machine: Machine) -> None:
-    """Where lists are compressed, as in images of containers, apt says "Err:" of forms that it cannot use."""
+    """Where lists are kept compressed, apt says "Err:" of forms that it cannot use."""
     with_lists = ("env", "APT_CONFIG=/etc/compressed")
     machine.run("tee", "/etc/compressed", stdin='Acquire::GzipIndexes "true";\n')
     said = machine.run(*with_lists, "sh", f"{INSIDE}/scripts/patch/apt-update.sh", "--refresh")
