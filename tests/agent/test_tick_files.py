@@ -64,7 +64,7 @@ def test_a_failure_is_told_also_where_the_last_report_is_not_understood(tmp_path
     """It may be damaged, or of a version that did not say all that this one says."""
     aftermath = after(tmp_path, left)
     aftermath.failed(BEGAN, Stalled("no space left"))
-    assert "trouble at 2026-11-22 09:00 UTC: no space left" in (tmp_path / "motd").read_text()
+    assert "trouble at Sun 2026-11-22 09:00 UTC: no space left" in (tmp_path / "motd").read_text()
     assert "patchledger_last_tick_exit_code 1.0" in (tmp_path / "patchledger.prom").read_text()
 
 

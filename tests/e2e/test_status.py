@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from reconciler.cli.showing.interfaces import schema
 from reconciler.cli.verbs import status
 from reconciler.cli.wiring import quiet
 from reconciler.host.state.folder import StateFolder
-from tests.e2e.site import OPENING, POLICY, Site
+from tests.e2e.site import OPENING, POLICY, SCHEDULE, Site
 from tests.e2e.test_apply import SLOW, host, machine, offer, runs, start, tick, wait_for, want
 from tests.e2e.test_log import on_terminal
 from tests.labs.apt import AptLab, Deb
@@ -113,6 +114,20 @@ def patchledger_on(capsys: pytest.CaptureFixture[str]) -> Callable[[Site], Comma
         return run
 
     return of
+
+
+def test_times_are_told_by_the_clock_of_the_schedule(site: Site, patchledger: Command) -> None:
+    """In its head, which is read at the moment of asking, and in the sentences of the report below it."""
+    site.commit({"schedules/nightly.yaml": SCHEDULE.replace("UTC", "Pacific/Auckland")})
+    patchledger("run")
+    assert patchledger("pause", "--reason", "inventory", "--until", "2h")[0] == 0
+    text = says(patchledger)
+    head, _, rest = text.partition("Gates (")
+    assert re.search(r"Last tick  \w{3} \S+ \S+ Pacific/Auckland, well\n", head)
+    assert re.search(r"Paused     by \S+ until \w{3} \S+ \S+ Pacific/Auckland: inventory", head)
+    assert "UTC" not in text
+    assert rest.startswith("by the clock of Pacific/Auckland)")
+    assert document(patchledger)["timezone"] == "Pacific/Auckland"
 
 
 def test_a_pause_is_seen_at_once_and_its_end_as_well(site: Site, patchledger: Command) -> None:
@@ -214,7 +229,7 @@ def test_a_killed_tick_is_told_and_one_at_work_is_not_taken_for_one(site: Site, 
     (site.state / "tick.json").write_text(json.dumps(began))
     with folder.locked():
         assert document(patchledger)["tick"]["state"] == "running"
-        assert "a tick is at work since 2026-11-22 02:00 UTC" in says(patchledger)
+        assert "a tick is at work since Sun 2026-11-22 02:00 UTC" in says(patchledger)
     assert document(patchledger)["tick"]["state"] == "killed"
     assert "it was killed" in says(patchledger)
 
@@ -250,7 +265,7 @@ def test_a_first_tick_without_a_report_yet_is_told_as_it_is(site: Site, patchled
     with folder.locked():
         code, out, err = patchledger("status")
     assert (code, out) == (5, "")
-    assert "the first tick is at work since 2026-11-22 02:00 UTC" in err
+    assert "the first tick is at work since Sun 2026-11-22 02:00 UTC" in err
     code, _, err = patchledger("status")
     assert (code, "was killed" in err) == (1, True)
 

@@ -265,6 +265,7 @@ def hostile(text: str) -> Row:
         policies=(text,),
         decision=Decided(outcome, text, None),
         state=TargetState.FAILED,
+        timezone=text,
     )
 
 
@@ -314,6 +315,17 @@ def test_the_number_of_series_does_not_grow_with_the_fleet() -> None:
     rows = [row(target=f"web-{number}", labels={"n": str(number)}) for number in range(500)]
     few = pages.open_metrics(HEAD, rows[:1], NOW, NOW).count(b"\n")
     assert pages.open_metrics(HEAD, rows, NOW, NOW).count(b"\n") == few
+
+
+def test_a_page_has_the_clock_of_each_targets_windows_and_utc_beside_it() -> None:
+    late = row(
+        target="a", state=TargetState.SILENT, reason="since 2026-11-01T00:00:00Z", timezone="Europe/Berlin"
+    )
+    assert row().timezone == "Europe/Berlin", "that of the windows in its report"
+    assert (
+        "| `a` | silent | since Sun 2026-11-01 01:00 Europe/Berlin (2026-11-01T00:00:00Z) "
+        "| Sun 2026-11-22 04:00 Europe/Berlin, 2026-11-22T03:00:00Z |"
+    ) in pages.status_page(HEAD, [late]).decode()
 
 
 def test_a_page_of_a_large_fleet_says_how_much_it_leaves_out() -> None:

@@ -140,8 +140,8 @@ def test_people_see_it_in_markdown_and_in_status() -> None:
         "pending",
         "Sun",
         "2026-11-29",
-        "02:00",
-        "UTC",
+        "03:00",
+        "Europe/Berlin",
         "3",
     ]
     assert [one["id"] for one in status_document(report, None)["guests"]][:2] == ["104", "101"]

@@ -1,17 +1,28 @@
 """Times are written as the clock of those who read them shows them, and no two instants read alike."""
 
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reconciler.planning.text.wording import by_both_clocks, day_and_hours, on_the_clock
+from reconciler.cli.verbs import status
+from reconciler.planning.text.canonical import instant
+from reconciler.planning.text.wording import (
+    by_both_clocks,
+    day_and_hours,
+    instants_on_the_clock,
+    on_the_clock,
+)
 from tests.examples import examples
 
 SUNDAY = datetime(2026, 11, 29, 1, tzinfo=UTC)
 TWICE = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)  # clocks are set back: half past two comes twice
 HOUR = timedelta(hours=1)
+ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "no/such")
+BERLIN = "Europe/Berlin"
+NEW_YEAR = "Thu 2026-01-01 01"
 
 
 @pytest.mark.parametrize(
@@ -52,3 +63,45 @@ def test_two_instants_never_read_alike(since: int, later: int, timezone: str) ->
     first = datetime(2000, 1, 1, tzinfo=UTC) + timedelta(seconds=since)
     second = first + timedelta(seconds=later)
     assert on_the_clock(first, timezone) != on_the_clock(second, timezone)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a since 2026-11-29T01:00:00Z and", "a since Sun 2026-11-29 02:00 Europe/Berlin and"),
+        ("passed 2026-06-01 22:30 UTC: b", "passed Tue 2026-06-02 00:30 Europe/Berlin: b"),
+        ("2026-10-25T01:30:00Z", "Sun 2026-10-25 02:30 Europe/Berlin (+01:00)"),
+        (
+            "2026-01-01T00:00:00Z to 2026-01-01T00:00:30Z",
+            f"{NEW_YEAR}:00 {BERLIN} to {NEW_YEAR}:00:30 {BERLIN}",
+        ),
+        # No instants of ours: a date of a package, a run, an impossible one, one of another form.
+        ("run 20261122T120000Z-0123abcd", None),
+        ("linux 6.1-2026-11-29T01:00:00Z", None),
+        ("2026-13-45T01:00:00Z", None),
+        ("2026-11-29T01:00:00Z2", None),
+        ("on 2026-11-29, UTC", None),
+    ],
+)
+def test_instants_in_a_sentence_are_put_on_a_clock(text: str, said: str | None) -> None:
+    assert instants_on_the_clock(text, "Europe/Berlin") == (said or text)
+
+
+def test_beside_a_clock_of_a_file_is_utc() -> None:
+    text = "not refreshed since 2026-11-29T01:00:00Z"
+    said = "not refreshed since Sun 2026-11-29 02:00 Europe/Berlin (2026-11-29T01:00:00Z)"
+    assert instants_on_the_clock(text, "Europe/Berlin", beside=True) == said
+    utc = "not refreshed since Sun 2026-11-29 01:00 UTC"
+    for timezone in ("UTC", "no/such"):
+        assert instants_on_the_clock(text, timezone, beside=True) == utc
+
+
+@given(st.integers(0, 37 * 365 * 24 * 60), st.sampled_from(ZONES))
+@example(14103390, "Europe/Berlin")
+@example(13810515, "Australia/Lord_Howe")
+def test_status_has_the_same_words_as_reports(minutes: int, timezone: str) -> None:
+    """It asks the C library, which is there already."""
+    at = datetime(2000, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+    before = os.environ.get("TZ")
+    assert status.shown(instant(at), timezone) == on_the_clock(at, timezone)
+    assert os.environ.get("TZ") == before

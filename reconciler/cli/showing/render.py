@@ -15,6 +15,7 @@ from reconciler.planning.facts.observation import Installed, Quarantined, Reboot
 from reconciler.planning.facts.package import Mention, Names
 from reconciler.planning.gates.types import Outcome, PolicyStanding
 from reconciler.planning.reporting.ailments import failures, is_known
+from reconciler.planning.reporting.by_clock import by_its_clock
 from reconciler.planning.reporting.document import Decided, GateState, PlannedMove, Report, Upcoming
 from reconciler.planning.reporting.summary import headline, run_headline, went_well
 from reconciler.planning.resolving.dispositions import Condition, Deadline, Disposition, Update
@@ -41,7 +42,7 @@ def render_plan(report: Report, *, width: int = 100, colour: bool = False) -> st
         width: Of the terminal; sentences are wrapped and tables cut to it.
         colour: Whether to use colours.
     """
-    paint = Paint(colour=colour)
+    report, paint = by_its_clock(report), Paint(colour=colour)
     blocks = [
         _title(report, paint, width),
         list(_condition_lines(report.conditions, width, paint)),
@@ -55,7 +56,7 @@ def render_plan(report: Report, *, width: int = 100, colour: bool = False) -> st
 
 def render_summary(report: Report, *, width: int = 100, colour: bool = False) -> str:
     """Return what ``run`` prints: the headline, what is wrong, and what happens when."""
-    paint = Paint(colour=colour)
+    report, paint = by_its_clock(report), Paint(colour=colour)
     blocks = [
         _title(report, paint, width),
         list(_condition_lines(report.conditions, width, paint)),
@@ -82,7 +83,7 @@ def render_run(record: RunRecord, *, width: int = 100, colour: bool = False) -> 
 
 def render_status(report: Report, *, width: int = 100, colour: bool = False) -> str:
     """Return what ``status`` prints: the last report in a screenful, with gates and next windows."""
-    paint = Paint(colour=colour)
+    report, paint = by_its_clock(report), Paint(colour=colour)
     blocks = [
         _title(report, paint, width),
         list(_condition_lines(report.conditions, width, paint)),
@@ -130,7 +131,7 @@ def render_explain(
         width: Of the terminal.
         colour: Whether to use colours.
     """
-    paint = Paint(colour=colour)
+    report, paint = by_its_clock(report), Paint(colour=colour)
     name = report.name_of
     if package is None:
         lines = [
@@ -388,11 +389,13 @@ def _guest_lines(report: Report, width: int, paint: Paint) -> Iterator[str]:
     if not report.guests:
         return
     yield f"Guests: {counted(report.guests)}"
-    yield from table(list(map(_guest_row, report.guests)), width, paint=paint, style_of=_guest_style)
+    yield from table(
+        [_guest_row(one, report.timezone) for one in report.guests], width, paint=paint, style_of=_guest_style
+    )
 
 
-def _guest_row(guest: GuestRow) -> tuple[str, ...]:
-    opens = "" if guest.next is None else f"{guest.next:%a %Y-%m-%d %H:%M} UTC"
+def _guest_row(guest: GuestRow, timezone: str) -> tuple[str, ...]:
+    opens = "" if guest.next is None else on_the_clock(guest.next, timezone)
     return (guest.id, guest.name, guest.os, str(guest.outcome), opens, guest.reason)
 
 

@@ -7,7 +7,8 @@ the last tick ended or whether one is at work, when the host was last looked at,
 import json
 import os
 import sys
-from time import gmtime, strftime, time  # noqa: TID251 - only shown, and compared with what a tick left
+from time import gmtime, localtime, strftime, tzset
+from time import time as present  # noqa: TID251 - only shown, and compared with what a tick left
 
 from reconciler.agent import STATUS_FILE, TICK_FILE, WIDTHS
 from reconciler.cli.wiring.quiet import state_dir
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 _PLAIN_WIDTH = 100
 _UNITS = "/etc/systemd/system"
+_ZONES = "/usr/share/zoneinfo"
+# Seconds by which clocks are set back somewhere, both ways.
+_SET_BACK = (-7200, -3600, -1800, 1800, 3600, 7200)
 _WANTED = ("timers.target.wants/patchledger.timer", "multi-user.target.wants/patchledger-watch.service")
 # Runs that did not go well: words, since their enumeration would be the dearest import of a quick look.
 BAD_ENDS = ("failed", "interrupted", "rolled-back")
@@ -90,14 +94,14 @@ def _no_report(folder: str, tick: "dict[str, Any]") -> ReconcilerError:
     hint = "the timer begins the first tick; `patchledger run` makes it now"
     match _state(folder, tick):
         case "running":
-            began = _shown(tick["began"])
+            began = shown(tick["began"])
             return Transient(
                 f"{said}; the first tick is at work since {began}", "ask again when it has ended"
             )
         case "killed":
-            return Stalled(f"{said}; the first tick began at {_shown(tick['began'])} and was killed", hint)
+            return Stalled(f"{said}; the first tick began at {shown(tick['began'])} and was killed", hint)
         case _ if tick.get("ended") and tick.get("problems"):
-            why = f"the last tick failed at {_shown(tick['ended'])}: {tick['problems'][0]['message']}"
+            why = f"the last tick failed at {shown(tick['ended'])}: {tick['problems'][0]['message']}"
             return Stalled(f"{said}; {why}", hint)
         case _:
             return Stalled(said, hint)
@@ -145,7 +149,7 @@ def _document(
         KeyError: No tick has left anything, or another version did.
         TypeError: The same.
     """
-    now = time()
+    now = present()
     document: dict[str, Any] = {**left["document"]}
     confirmed = _time_of(left["stamp"])
     ended = tick.get("ended")
@@ -252,18 +256,41 @@ def _instant(at: float) -> str:
 
 
 def _later(instant: str, seconds: float) -> str:
+    return _instant(_seconds(instant) + seconds)
+
+
+def _seconds(instant: str) -> int:
     from calendar import timegm
 
     numbers = (instant[:4], instant[5:7], instant[8:10], instant[11:13], instant[14:16], instant[17:19])
-    return _instant(timegm(tuple(map(int, numbers))) + seconds)
+    return timegm(tuple(map(int, numbers)))
 
 
 def _canonical(instant: str) -> str:
     return instant[:19] + "Z"
 
 
-def _shown(instant: str) -> str:
-    return f"{instant[:10]} {instant[11:16]} UTC"
+def shown(instant: str, timezone: str = "UTC") -> str:
+    """Say it to the minute by the clock of a zone, as :mod:`reconciler.planning.text.wording` does.
+
+    The C library has the same zones, and costs next to nothing.
+    """
+    # Without a ":" an unknown zone would be taken for one of POSIX's form.
+    is_known = timezone != "UTC" and os.path.isfile(f"{_ZONES}/{timezone}")
+    at, before = _seconds(instant), os.environ.get("TZ")
+    try:
+        os.environ["TZ"] = f":{_ZONES}/{timezone}" if is_known else "UTC0"
+        tzset()
+        said, offset = strftime("%a %Y-%m-%d %H:%M", localtime(at)), strftime("%z", localtime(at))
+        is_twice = said in {strftime("%a %Y-%m-%d %H:%M", localtime(at + one)) for one in _SET_BACK}
+    finally:
+        if before is None:
+            del os.environ["TZ"]
+        else:
+            os.environ["TZ"] = before
+        tzset()
+    more = f" ({offset[:3]}:{offset[3:]})" if is_twice else ""
+    return f"{said} {timezone if is_known else 'UTC'}{more}"
 
 
 def _text(document: "dict[str, Any]", texts: "dict[str, list[str]]", target: str) -> str:
@@ -284,30 +311,31 @@ def _text(document: "dict[str, Any]", texts: "dict[str, list[str]]", target: str
 
 def _rows(document: "dict[str, Any]", target: str) -> "Iterator[tuple[str, str, bool]]":
     """Yield label, text and whether it is bad."""
-    yield from _tick_rows(document)
+    zone = document.get("timezone", "UTC")  # an earlier version left none
+    yield from _tick_rows(document, zone)
     if document["next_tick"] is None:
         yield "Next tick", "none by itself: no timer of ours is enabled for this configuration", False
     elif document["is_overdue"]:
-        due = _shown(document["next_tick"])
+        due = shown(document["next_tick"], zone)
         yield (
             "Next tick",
             f"was due at {due} and did not come: see `systemctl status patchledger.timer`",
             True,
         )
     else:
-        yield "Next tick", f"about {_shown(document['next_tick'])}", False
+        yield "Next tick", f"about {shown(document['next_tick'], zone)}", False
     last = document["last_run"]
     if last is None:
         yield "Last run", "none yet", False
     else:
         is_bad = last["outcome"] in BAD_ENDS
         why = f": {last['reason']}" if last["reason"] else ""
-        yield "Last run", f"{_shown(last['ended'])}, {last['headline']}{why}", is_bad
+        yield "Last run", f"{shown(last['ended'], zone)}, {last['headline']}{why}", is_bad
         whose = f" --target {_printable(target)}" if target else ""
         yield "", f"`patchledger log {last['run']}{whose}` shows it", False
     pause = document["paused"]
     if pause is not None:
-        end = "somebody resumes" if pause["until"] is None else _shown(pause["until"])
+        end = "somebody resumes" if pause["until"] is None else shown(pause["until"], zone)
         yield "Paused", _printable(f"by {pause['by']} until {end}: {pause['reason']}"), True
     waiting = []
     if document["outbox"]:
@@ -320,27 +348,26 @@ def _rows(document: "dict[str, Any]", target: str) -> "Iterator[tuple[str, str, 
         yield "" if number else "Untold", _printable(said), True
 
 
-def _tick_rows(document: "dict[str, Any]") -> "Iterator[tuple[str, str, bool]]":
+def _tick_rows(document: "dict[str, Any]", zone: str) -> "Iterator[tuple[str, str, bool]]":
     tick = document["tick"]
     match tick["state"]:
         case "running":
-            yield "Now", f"a tick is at work since {_shown(tick['began'])}", False
+            yield "Now", f"a tick is at work since {shown(tick['began'], zone)}", False
             if tick["run"] is not None:
                 yield "", _printable(f"it makes run {tick['run']}; the report below is from before it"), False
         case "killed":
             said = "and did not end: it was killed; the next one looks what it left half done"
-            yield "Last tick", f"began {_shown(tick['began'])} {said}", True
+            yield "Last tick", f"began {shown(tick['began'], zone)} {said}", True
         case "failed":
-            said = (
-                f"FAILED at {_shown(tick['ended'])} (exit code {tick['exit_code']}); the rest is from before"
-            )
-            yield "Last tick", said, True
+            ended, code = shown(tick["ended"], zone), tick["exit_code"]
+            yield "Last tick", f"FAILED at {ended} (exit code {code}); the rest is from before", True
         case "troubled":
-            yield "Last tick", f"{_shown(tick['ended'])}, with trouble (exit code {tick['exit_code']})", True
+            ended, code = shown(tick["ended"], zone), tick["exit_code"]
+            yield "Last tick", f"{ended}, with trouble (exit code {code})", True
         case "done":
             since = document["confirmed_at"]
-            quiet = "" if since is None else f"; nothing new by {_shown(since)}"
-            yield "Last tick", f"{_shown(tick['ended'])}, well{quiet}", False
+            quiet = "" if since is None else f"; nothing new by {shown(since, zone)}"
+            yield "Last tick", f"{shown(tick['ended'], zone)}, well{quiet}", False
         case _:
             yield "Last tick", "nobody knows how it ended", True
     for problem in tick["problems"]:

@@ -18,7 +18,7 @@ from reconciler.planning.fleet.summary import Head, Line, counted
 from reconciler.planning.gates.types import Outcome
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.untrusted import markdown, markdown_code
-from reconciler.planning.text.wording import plural, short_digest
+from reconciler.planning.text.wording import by_both_clocks, instants_on_the_clock, plural, short_digest
 from reconciler.policy.managers import NAMES
 from reconciler.policy.problems import visible
 
@@ -85,14 +85,17 @@ def _page(head: Head, rows: Sequence[Row | Line]) -> Iterator[str]:
         yield from ("", "| target | state | why | last heard of |", "|---|---|---|---|")
         for one in worth[:_MOST_SHOWN]:
             row = one.row if isinstance(one, Line) else one
-            cells = (markdown_code(row.target), str(row.state), markdown(row.reason), _when(row.heard))
+            why = instants_on_the_clock(row.reason, row.timezone, beside=True)
+            cells = (markdown_code(row.target), str(row.state), markdown(why), _when(row))
             yield f"| {' | '.join(cells)} |"
     if len(worth) > _MOST_SHOWN:
         yield from ("", f"{len(worth) - _MOST_SHOWN} more are in `summary.json`.")
 
 
-def _when(at: datetime | None) -> str:
-    return "never" if at is None else f"{at:%Y-%m-%d %H:%M} UTC"
+def _when(row: Row) -> str:
+    if row.heard is None:
+        return "never"
+    return by_both_clocks(row.heard.replace(second=0, microsecond=0), row.timezone)
 
 
 def as_csv(rows: Iterable[Row]) -> str:

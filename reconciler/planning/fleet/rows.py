@@ -179,6 +179,7 @@ class Row:
         next_window: The window that is open or comes next, null where none is in sight.
         reboot: It needs a reboot.
         changed_outside: How many changes no run made, by the last report.
+        timezone: The zone that people read its times in: that of its windows, by the last report.
     """
 
     target: str
@@ -210,6 +211,7 @@ class Row:
     next_window: NextWindow | None = None
     reboot: bool = False
     changed_outside: int = 0
+    timezone: str = "UTC"
 
     @property
     def is_known(self) -> bool:
@@ -290,6 +292,7 @@ def row_of(
         else NextWindow(free.start, free.end, one_line(free.schedule, _NAME)),
         reboot=report.reboot.need is RebootNeed.REQUIRED,
         changed_outside=report.outside,
+        timezone=one_line(report.timezone, _NAME),
     )
 
 

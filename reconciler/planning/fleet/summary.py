@@ -274,6 +274,7 @@ def _row(told: dict[str, Any]) -> Row:
         next_window=None if window is None else NextWindow(**window | _times(window, "start", "end")),
         reboot=told["reboot"] is True,
         changed_outside=int(told["changed_outside"]),
+        timezone=str(told.get("timezone", "UTC")),
     )
 
 

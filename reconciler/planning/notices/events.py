@@ -29,7 +29,7 @@ from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.record import OF_PACKAGES, RunResult
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import UnknownWord
-from reconciler.planning.text.wording import changes_of, listed, on_the_clock, plural
+from reconciler.planning.text.wording import changes_of, instants_on_the_clock, listed, on_the_clock, plural
 from reconciler.policy.zones import shifted
 
 
@@ -794,7 +794,9 @@ def _calendar_transitions(previous: Snapshot, current: Snapshot, now: datetime) 
         if missed.number > 1:
             headline = f"{missed.number} windows were missed, the last on {start}"
         asks = "see to what kept it from its run, so that the next window is not missed as well"
-        told = _Telling(f"{current.target}: {headline}", asks, (missed.sentence, _WAITS_FOR_THE_NEXT))
+        told = _Telling(
+            f"{current.target}: {headline}", asks, (_missed(current, missed), _WAITS_FOR_THE_NEXT)
+        )
         yield _Found(Event.WINDOW_MISSED, ["window"], headline, _contents(current, told))
     known = {(each.name, each.expires) for each in previous.expiring}
     new = sorted(
@@ -837,7 +839,7 @@ def _digest(current: Snapshot, now: datetime) -> _Found:
         )
     )
     wrong = tuple(each.message for each in current.troubles)
-    missed = () if current.missed is None else (current.missed.sentence,)
+    missed = () if current.missed is None else (_missed(current, current.missed),)
     sections = (
         MessageSection(
             f"Done since {since:%Y-%m-%d}",
@@ -974,6 +976,10 @@ def _windows(current: Snapshot) -> Iterable[str]:
     if current.open_until is not None:
         yield f"open until {_clock(current, current.open_until)}"
     yield from (_clock(current, start) for start in current.next_windows)
+
+
+def _missed(current: Snapshot, missed: MissedWindow) -> str:
+    return instants_on_the_clock(missed.sentence, current.place.timezone)
 
 
 def _clock(current: Snapshot, at: datetime) -> str:

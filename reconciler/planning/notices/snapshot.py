@@ -18,6 +18,7 @@ from reconciler.planning.notices.events import (
 )
 from reconciler.planning.notices.message import PackageLine
 from reconciler.planning.notices.missed_windows import MissedWindow
+from reconciler.planning.reporting.by_clock import by_its_clock
 from reconciler.planning.reporting.document import ExceptionState, OutsideMove, Report
 from reconciler.planning.reporting.overdue import overdue
 from reconciler.planning.resolving.conditions import WARNING
@@ -59,6 +60,7 @@ def snapshot_of(
         branch: Of the target's reports.
         commit: Of the report, empty where none is committed.
     """
+    report = by_its_clock(report)
     now = report.generated_at
     planned = packages_of(report)
     return Snapshot(

@@ -18,6 +18,7 @@ from reconciler.planning.resolving.dispositions import Condition
 from reconciler.planning.runs.record import RunOutcome, RunRecord
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.untrusted import one_line
+from reconciler.planning.text.wording import on_the_clock
 
 _LINE = 300
 """Characters of a line that others than root see."""
@@ -47,6 +48,7 @@ class HostStatus:
 
     Attributes:
         guests: Of a hypervisor each guest, the worst first.
+        timezone: The zone that people read its times in.
     """
 
     host: str
@@ -62,6 +64,7 @@ class HostStatus:
     policy: PolicyInBrief
     conditions: tuple[Condition, ...]
     guests: tuple[GuestRow, ...]
+    timezone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ def status_document(report: Report, last_run: Mapping[str, Any] | None) -> dict[
         policy=PolicyInBrief(report.policy.commit, report.policy.state, report.policy.message),
         conditions=tuple(one for one in report.conditions if one.status is not False),
         guests=report.guests,
+        timezone=report.timezone,
     )
     return {**plain(status), "last_run": last_run}
 
@@ -133,16 +137,20 @@ def motd(document: Mapping[str, Any] | None, tick: Mapping[str, Any]) -> str:
         tick: The content of ``tick.json``.
     """
     lines: list[str] = []
+    # Of an earlier version it says no zone.
+    timezone = "UTC" if document is None else str(document.get("timezone", "UTC"))
     if document is not None:
         window = document["next_window"]
-        after = "no window in sight" if window is None else f"next window {shown(window['start'])}"
+        after = "no window in sight" if window is None else f"next window {shown(window['start'], timezone)}"
         lines.append(f"patchledger: {document['headline']}; {after}")
     if tick["exit_code"]:
         why = tick["problems"][0]["message"] if tick["problems"] else "see the journal"
-        lines.append(f"patchledger: trouble at {shown(tick['ended'])}: {why}; see `patchledger status`")
+        lines.append(
+            f"patchledger: trouble at {shown(tick['ended'], timezone)}: {why}; see `patchledger status`"
+        )
     return "".join(f"{one_line(line, _LINE)}\n" for line in lines)
 
 
-def shown(instant: str) -> str:
-    """Return a canonical instant as people read it: ``2026-11-22 08:00 UTC``."""
-    return f"{instant[:10]} {instant[11:16]} UTC"
+def shown(instant: str, timezone: str) -> str:
+    """Return a canonical instant as people read it, to the minute: ``Sun 2026-11-22 09:00 Europe/Berlin``."""
+    return on_the_clock(datetime.fromisoformat(instant).replace(second=0, microsecond=0), timezone)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from reconciler.planning.facts.guest_rows import counted, is_trouble
 from reconciler.planning.facts.observation import RebootNeed
 from reconciler.planning.gates.types import Outcome, PolicyStanding
+from reconciler.planning.reporting.by_clock import by_its_clock
 from reconciler.planning.reporting.document import (
     ApprovalState,
     ExceptionState,
@@ -21,7 +22,7 @@ from reconciler.planning.reporting.document import (
 )
 from reconciler.planning.reporting.overdue import overdue
 from reconciler.planning.reporting.summary import headline
-from reconciler.planning.resolving.dispositions import Disposition, Reason
+from reconciler.planning.resolving.dispositions import Deadline, Disposition, Reason
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.untrusted import markdown as prose
 from reconciler.planning.text.untrusted import markdown_code as code
@@ -41,6 +42,7 @@ Row = Sequence[str]
 
 def to_markdown(report: Report) -> str:
     """Return ``report.md`` for ``report``: CommonMark with GitHub's tables, shorter than :data:`LIMIT`."""
+    report = by_its_clock(report, beside=True)
     pages = (_page(report, rows) for rows in _ROWS)
     return next((page for page in pages if len(page) < LIMIT), _page(report, 0)[:LIMIT])
 
@@ -59,8 +61,8 @@ def _page(report: Report, rows: int) -> str:
         _gates(report),
         _windows(report),
         _guests(report, rows),
-        _exceptions(report.exceptions, rows),
-        _approvals(report.approvals, rows),
+        _exceptions(report, rows),
+        _approvals(report, rows),
         _sources(report, rows),
         _small_print(report, rows),
     ]
@@ -107,14 +109,18 @@ def _overdue(report: Report, rows: int) -> str:
         (
             code(one.name),
             code(one.deadline.version),
-            f"{instant(one.deadline.since)}",
-            f"**{instant(one.deadline.at)}** ({_with_origin(one.deadline.setting, one.deadline.origin)})",
+            by_both_clocks(one.deadline.since, report.timezone),
+            _due(one.deadline, report.timezone),
             _because(one.obstacle),
         )
         for one in late
     ]
     header = ("Package", "Lacks", "First seen", "Was due", "In the way")
     return _section(f"Past the deadline: {plural(len(lines), 'update')}", header, lines, rows)
+
+
+def _due(deadline: Deadline, timezone: str) -> str:
+    return f"**{by_both_clocks(deadline.at, timezone)}** ({_with_origin(deadline.setting, deadline.origin)})"
 
 
 def _guests(report: Report, rows: int) -> str:
@@ -127,7 +133,7 @@ def _guests(report: Report, rows: int) -> str:
             f"**{prose(one.outcome, 30)}**" if is_trouble(one) else prose(one.outcome, 30),
             prose(one.reason),
             code(one.report) if one.report else "",
-            "" if one.next is None else instant(one.next),
+            "" if one.next is None else by_both_clocks(one.next, report.timezone),
         )
         for one in report.guests
     ]
@@ -151,7 +157,7 @@ def _facts(report: Report) -> str:
         ("Plan", f"{code(short_digest(plan.digest))}, {mebibytes(plan.download)} to download"),
         ("Next window", "none in sight" if upcoming is None else _interval(upcoming)),
         ("Reboot", _reboot(report)),
-        ("Observed", instant(report.generated_at)),
+        ("Observed", by_both_clocks(report.generated_at, report.timezone)),
     ]
     return table(("", ""), rows)
 
@@ -265,7 +271,7 @@ def _windows(report: Report) -> str:
     return _section("Next windows", ("From", "To", "Schedule", "Blocked by"), rows, len(rows))
 
 
-def _exceptions(exceptions: Sequence[ExceptionState], rows: int) -> str:
+def _exceptions(report: Report, rows: int) -> str:
     lines = [
         (
             code(one.name),
@@ -275,30 +281,35 @@ def _exceptions(exceptions: Sequence[ExceptionState], rows: int) -> str:
             prose(one.reason),
             prose(one.owner or ""),
             prose(one.ticket or ""),
-            f"**expired** {instant(one.expires)}" if one.expired else instant(one.expires),
+            _end(one, report.timezone),
             code(one.origin),
         )
-        for one in exceptions
+        for one in report.exceptions
     ]
     header = ("Exception", "Action", "Patterns", "Decides", "Reason", "Owner", "Ticket", "Until", "Origin")
     return _section("Exceptions", header, lines, rows)
+
+
+def _end(one: ExceptionState | ApprovalState, timezone: str) -> str:
+    until = by_both_clocks(one.expires, timezone)
+    return f"**expired** {until}" if one.expired else until
 
 
 def _list(items: Sequence[str], limit: int = 5) -> str:
     return listed([code(item) for item in items], limit)
 
 
-def _approvals(approvals: Sequence[ApprovalState], rows: int) -> str:
+def _approvals(report: Report, rows: int) -> str:
     lines = [
         (
             code(one.name),
             code(short_digest(one.plan)) if one.plan else f"{plural(len(one.versions), 'version')}",
             "yes" if one.is_given else "no",
             prose(one.reason),
-            f"**expired** {instant(one.expires)}" if one.expired else instant(one.expires),
+            _end(one, report.timezone),
             code(one.origin),
         )
-        for one in approvals
+        for one in report.approvals
     ]
     return _section("Approvals", ("Approval", "Of", "Covers", "Reason", "Until", "Origin"), lines, rows)
 

@@ -68,6 +68,34 @@ def by_both_clocks(at: datetime, timezone: str) -> str:
     return local if local.endswith(" UTC") else f"{local}, {instant(at)}"
 
 
+def instants_on_the_clock(text: str, timezone: str, *, beside: bool = False) -> str:
+    """Return a sentence of ours with the instants that it names in UTC on the clock of a zone.
+
+    Args:
+        text: Has them as ``2026-11-29T01:00:00Z`` or ``2026-11-29 01:00 UTC``.
+        timezone: Of its readers.
+        beside: Keep UTC beside each, in brackets.
+    """
+    if "Z" not in text and "UTC" not in text:
+        return text  # nearly all
+
+    def shown(found: re.Match[str]) -> str:
+        try:
+            at = datetime.fromisoformat(f"{found['day']}T{found['time'] or found['minute']}+00:00")
+            local = on_the_clock(at, timezone)
+        except (ValueError, OverflowError):  # it only looks like one
+            return found[0]
+        return f"{local} ({instant(at)})" if beside and not local.endswith(" UTC") else local
+
+    return _INSTANT.sub(shown, text)
+
+
+_INSTANT = re.compile(
+    r"(?<![\w.:-])(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:T(?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})Z| (?P<minute>[0-9]{2}:[0-9]{2}) UTC)(?!\w)"
+)
+
+
 def day_and_hours(start: datetime, end: datetime, timezone: str) -> str:
     """Write a span of time on the clock of a zone; on one day, day and zone are told once."""
     first, last = on_the_clock(start, timezone), on_the_clock(end, timezone)
