@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from time import monotonic
 from types import FrameType
 from typing import Literal
 
@@ -37,7 +38,7 @@ def _say(*lines: str) -> None:
         # What apt, git or a server says cannot move the cursor. Most commands say nothing and import nothing.
         from reconciler.policy.problems import visible
 
-        sys.stderr.write("".join(f"{visible(line)}\n" for line in lines))
+        sys.stderr.write(_RUNNING.cleared() + "".join(f"{visible(line)}\n" for line in lines))
 
 
 def counter(what: str) -> Callable[[int, int], None] | None:
@@ -49,6 +50,64 @@ def at_work(what: str) -> None:
     """Tell a person at a terminal what takes a while now, so that silence is not taken for a standstill."""
     if sys.stderr.isatty():
         note(what)
+
+
+class _Running:
+    """The line of a terminal on which seconds are counted while something takes its time."""
+
+    def __init__(self) -> None:
+        self._is_drawn = False
+        self._lock = threading.Lock()
+
+    def draw(self, seconds: int) -> None:
+        with self._lock:
+            self._is_drawn = True
+            sys.stderr.write(f"{_CLEAR}  {seconds} s")
+            sys.stderr.flush()
+
+    def cleared(self) -> str:
+        """Return what takes the line away before anything else is written there."""
+        with self._lock:
+            is_drawn, self._is_drawn = self._is_drawn, False
+        return _CLEAR if is_drawn else ""
+
+
+_CLEAR = "\r\x1b[K"
+_RUNNING = _Running()
+
+
+@contextlib.contextmanager
+def working(what: str, *, every: float = 1.0) -> Iterator[None]:
+    """Tell a person at a terminal what takes a while, and count the seconds below it until it is done.
+
+    A terminal that cannot take a line back is told once.
+
+    Args:
+        what: As a sentence.
+        every: Seconds between two looks at the clock.
+    """
+    at_work(what)
+    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        yield
+        return
+    ended = threading.Event()
+
+    def count() -> None:
+        began = monotonic()
+        with contextlib.suppress(OSError):  # the terminal went away
+            while not ended.wait(every):
+                _RUNNING.draw(int(monotonic() - began))
+
+    counting = threading.Thread(target=count, daemon=True)
+    counting.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        counting.join()
+        with contextlib.suppress(OSError):
+            sys.stderr.write(_RUNNING.cleared())
+            sys.stderr.flush()
 
 
 class Outliving:

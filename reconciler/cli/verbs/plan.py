@@ -12,7 +12,7 @@ from typing import Any
 
 from reconciler.cli.showing.render import render_explain, render_plan
 from reconciler.cli.showing.table import wrapped
-from reconciler.cli.showing.terminal import Format, at_work, colour, note, print_json, tell, width
+from reconciler.cli.showing.terminal import Format, colour, note, print_json, tell, width, working
 from reconciler.cli.verbs import windows as host_windows
 from reconciler.cli.verbs import windows_month
 from reconciler.cli.verbs.arrivals import arrivals, holding
@@ -143,8 +143,8 @@ def _remembered(one: Aim) -> State:
 
 def _shown(wiring: Wiring, aimed: Aim, options: PlanOptions) -> int:
     asked = wiring.manager.name if aimed.guest is None else f"guest {aimed.guest.id}"
-    at_work(f"{asked} is asked what it would do; that takes a while where much is offered")
-    assessment = _look(wiring, aimed)
+    with working(f"{asked} is asked what it would do; that takes a while where much is offered"):
+        assessment = _look(wiring, aimed)
     if options.format == "json":
         print_json(plan_json(assessment.report))
     else:
