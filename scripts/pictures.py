@@ -1,4 +1,4 @@
-"""Print the comment and the proposal that the documentation shows, in Markdown: ``impact`` or ``proposal``.
+"""Print what the documentation shows: ``impact`` and ``proposal`` in Markdown, and mails in HTML.
 
 They are of a made-up fleet, and say what the program says.
 """
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from reconciler.planning.facts.observation import Exchange
+from reconciler.planning.facts.observation import Exchange, RebootNeed
 from reconciler.planning.fleet.approving import Terms
 from reconciler.planning.fleet.proposal_text import body_of_proposal
 from reconciler.planning.fleet.rows import Heard, Row, row_of
@@ -18,9 +18,21 @@ from reconciler.planning.impact.comparison import Comparison
 from reconciler.planning.impact.effect import Impact
 from reconciler.planning.impact.markdown import comment
 from reconciler.planning.impact.sides import Side, side_of
+from reconciler.planning.notices.events import (
+    Event,
+    Expiring,
+    LastRun,
+    PastRun,
+    Snapshot,
+    Whereabouts,
+    continued,
+    events,
+)
+from reconciler.planning.notices.message import PackageLine
 from reconciler.planning.reporting.document import PlannedMove
 from reconciler.planning.reporting.report import digest_of_planned
 from reconciler.planning.resolving.dialogue import unrestricted
+from reconciler.planning.runs.record import RunResult
 from reconciler.policy.resolve import Effective, Resolver
 from tests.fakes import Build, PackageWorld, converse
 from tests.policy.trees import files
@@ -126,6 +138,87 @@ def proposal() -> str:
     return body_of_proposal(WaitingPlan(digest, moves, security, targets), Terms("2026-12-14", "UTC", ""))
 
 
+def _lines(*, of_security: bool = False) -> tuple[PackageLine, ...]:
+    return tuple(
+        PackageLine(one.name, "amd64", _WORLD.installed[one.name], one.version, security=one.security)
+        for one in _WORLD.archive
+        if one.security or not of_security
+    )
+
+
+_SUNDAY = datetime(2026, 11, 29, 1, tzinfo=UTC)
+_WEEK = timedelta(days=7)
+_PLAN = "sha256:" + "cd6f35493b46" * 5 + "0123"
+_WAITS = Snapshot(
+    at=_SUNDAY - timedelta(hours=1),
+    target="web-01",
+    mode="apply",
+    outcome="window",
+    reason="outside the windows of sunday",
+    policy_commit="6f7bcbfe4817c0ffee",
+    digest=_PLAN,
+    planned=_lines(),
+    pending=2,
+    reboot=RebootNeed.NOT_REQUIRED,
+    boot_id="b",
+    next_windows=(_SUNDAY, _SUNDAY + _WEEK),
+    place=Whereabouts("Europe/Berlin", "hosts/web-01", "632922679ae9", "main"),
+)
+
+
+def mail_applied() -> str:
+    """Return the mail about a run that did what was planned."""
+    now = _SUNDAY + timedelta(minutes=6)
+    done = replace(
+        _WAITS,
+        at=now,
+        outcome="nothing",
+        reason="no source offers anything newer",
+        planned=(),
+        digest="sha256:" + "0" * 64,
+        open_until=_SUNDAY + timedelta(hours=3),
+        next_windows=(_SUNDAY + _WEEK,),
+        place=replace(_WAITS.place, report="9ab31f00c0de"),
+        last_run=LastRun("20261129T010412Z-cd6f35493b46", RunResult.APPLIED, _PLAN, packages=_lines()),
+    )
+    return _mail(_WAITS, done, Event.APPLIED)
+
+
+def mail_digest() -> str:
+    """Return the digest of a week."""
+    now = datetime(2026, 11, 30, 0, 5, tzinfo=UTC)
+    current = replace(
+        _WAITS,
+        at=now,
+        planned=_lines(of_security=True),
+        next_windows=tuple(_SUNDAY + number * _WEEK for number in (1, 2, 3)),
+        recent=(
+            PastRun(_SUNDAY - timedelta(days=4), "failed", 0, 0, "the mirror does not answer"),
+            PastRun(_SUNDAY, "applied", 5, 2),
+        ),
+        waits=(
+            "exception 'nginx-http2' holds nginx until Sun 2026-12-06 00:00 Europe/Berlin",
+            "grub-pc 2.06-13+deb12u1 was first seen on Thu 2026-11-26 and is old enough on Thu 2026-12-03",
+        ),
+        expiring=(
+            Expiring(
+                "nginx-http2", "2026-12-05", "hold", ("nginx*",), "HTTP/2 regression, web-team, CHG-1234"
+            ),
+        ),
+    )
+    return _mail(replace(current, at=now - timedelta(minutes=15)), current, Event.WEEKLY_DIGEST)
+
+
+def _mail(previous: Snapshot, current: Snapshot, event: Event) -> str:
+    found = events(previous, continued(previous, current), current.at)
+    return next(one.message.html for one in found if one.event is event)
+
+
 if __name__ == "__main__":
-    texts = {"impact": lambda: comment(impact()), "proposal": proposal}
+    texts = {
+        "impact": lambda: comment(impact()),
+        "proposal": proposal,
+        "mail-applied": mail_applied,
+        "mail-digest": mail_digest,
+    }
     sys.stdout.write(texts[sys.argv[1]]())

@@ -289,7 +289,7 @@ def test_a_digest_tells_what_was_done_what_waits_what_comes_and_what_is_wrong() 
         ),
         (
             "Wrong now:\n- deb.example.org cannot be reached since 3 days\n"
-            "- the window nightly of 2026-11-24 22:00 UTC passed without a run: frozen stiff"
+            "- the window nightly of Tue 2026-11-24 22:00 UTC passed without a run: frozen stiff"
         ),
         "Not planned, and why:\n- php: held by the exception hold-php: breaks the shop",
         "Next windows:\n- Wed 2026-12-02 02:00 UTC\n- Wed 2026-12-09 02:00 UTC",

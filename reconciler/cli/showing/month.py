@@ -110,7 +110,7 @@ def drawn(month: Month, *, colour: bool = False) -> Iterator[str]:
 _CELL = 18
 _LEFT = 200
 _TOP = 64
-_LEGEND, _LETTER = 30, 6  # what a word of the legend takes beside its letters, and a letter
+_LEGEND, _LETTER = 30, 7  # what a word of the legend takes beside its letters, and a letter
 
 
 def _marks(month: Month) -> frozenset[DayMark]:

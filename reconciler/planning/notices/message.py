@@ -146,11 +146,13 @@ def _markdown(contents: Contents) -> str:
 
 
 _PAGE = (
-    "font-family:sans-serif;font-size:15px;line-height:1.45;color:#1f2328;background:#ffffff;max-width:46em"
+    "font-family:sans-serif;font-size:15px;line-height:1.45;color:#1f2328;background:#ffffff;max-width:54em"
 )
 _CODE = "font-family:monospace;font-size:13px"
 _BADGE = "background:#b42318;color:#ffffff;border-radius:3px;padding:1px 5px;font-size:12px"
-_LABEL = "display:inline-block;min-width:9em;color:#57606a"
+_LABEL = "display:inline-block;min-width:9em;color:#57606a;text-indent:0"
+_HANGING = "padding-left:9.3em;text-indent:-9.3em;overflow-wrap:anywhere"
+"""A value of several lines stays beside its label."""
 
 
 def _html(heading: str, title: str, contents: Contents) -> str:
@@ -161,12 +163,13 @@ def _html(heading: str, title: str, contents: Contents) -> str:
     """
     parts = [f'<h1 style="font-size:19px;margin:0 0 12px">{_words(heading)}</h1>']
     happened, *asked = contents.opening or ("",)
-    parts.append(_paragraph(f"<b>{_words(happened)}</b>") if happened else "")
+    is_said = happened == heading  # no sentence stands there twice
+    parts.append(_paragraph(f"<b>{_words(happened)}</b>") if happened and not is_said else "")
     parts += [_paragraph(f"<b>{_words(line)}</b>") for line in asked]
     parts.append("".join(_paragraph(_words(line)) for line in _bounded(contents.lines)))
     parts.append(
         "".join(
-            _paragraph(f'<b style="{_LABEL}">{_words(label)}:</b> {_words(value)}')
+            _paragraph(f'<b style="{_LABEL}">{_words(label)}:</b> {_words(value)}', _HANGING)
             for label, value in contents.facts
         )
     )
@@ -203,8 +206,8 @@ def _preformatted(heading: str, text: str) -> str:
     return f'{_heading(heading)}<pre style="{style}">{lines}</pre>'
 
 
-def _paragraph(markup: str) -> str:
-    return f'<p style="margin:0 0 2px">{markup}\n</p>'
+def _paragraph(markup: str, style: str = "") -> str:
+    return f'<p style="margin:0 0 2px{";" if style else ""}{style}">{markup}\n</p>'
 
 
 def _list(title: str, items: Iterable[str]) -> str:
