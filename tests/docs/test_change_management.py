@@ -1,10 +1,10 @@
 """The how-to about change management is followed as it is printed, while one host ticks between its steps."""
 
 import os
-import re
 import subprocess
 import sys
 from datetime import timedelta
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,10 @@ import pytest
 from tests.e2e.machines import Plant
 from tests.e2e.site import BEFORE, OPENING, POLICY, SCHEDULE
 from tests.labs.change import change
+from tests.labs.pages import to_follow
 from tests.labs.signing import Key, Keys
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/how-to/change-management.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HOST = "web-01"
 WANTED = (
     "kind: Exception\nname: wanted\npackages: [kept, tool]\naction: include\nreason: r\nexpires: 2099-01-01\n"
@@ -31,10 +30,13 @@ SOON = timedelta(minutes=15)
 
 def blocks(reports: str) -> list[str]:
     """Return the commands of each step, with the place of the reports."""
-    sections = re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]
     shown = "ssh://git@git.example/reports.git"
-    assert shown in PAGE
-    return ["\n".join(BLOCK.findall(section)).replace(shown, reports) for section in sections]
+    sections = [
+        list(found) for _, found in groupby(to_follow("change-management.md"), lambda one: one.section)
+    ]
+    typed = ["\n".join(one.text for one in section) for section in sections]
+    assert any(shown in one for one in typed)
+    return [one.replace(shown, reports) for one in typed]
 
 
 @pytest.mark.lab

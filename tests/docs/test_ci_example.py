@@ -21,6 +21,7 @@ from reconciler.planning.impact.markdown import MARK, MOST
 from tests.cli.test_policy_impact import CHANGE, POLICIES, SCHEDULE, row, write
 from tests.e2e.site import git
 from tests.labs.forge import BOT, TOKEN, Forge, Kind, serving
+from tests.labs.pages import to_follow
 
 ROOT = Path(__file__).parents[2]
 CI = ROOT / "examples" / "ci"
@@ -406,7 +407,11 @@ def test_the_page_is_followed_as_it_is_printed(tmp_path: Path) -> None:
     git(site.checkout, "rm", "-rq", "ci")
     shutil.copy(tmp_path / "fleet" / "summary.json", tmp_path)
     page = HOW_TO.read_text(encoding="utf-8")
-    copied, tried = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    steps = to_follow("review-policy-in-pull-requests.md")
+    copied, tried = (
+        "\n".join(one.text for one in steps if one.section.startswith(number)) for number in ("1.", "3.")
+    )
+    assert len(steps) == len(copied.splitlines()) + len(tried.splitlines())
     (printed,) = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     done = site.run(copied, {"PATCHLEDGER": str(ROOT)})
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,9 @@
 """``approve`` as people call it: in a clone of a signed policy, for a fleet that reported."""
 
 import json
+import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +26,7 @@ from reconciler.policy.windows import Occurrence
 from tests.e2e.test_fleet import configure
 from tests.edge.gitops.bench import git
 from tests.labs.fleet import FleetWorld
+from tests.labs.pages import to_follow
 from tests.labs.signing import Key, Keys
 from tests.policy.trees import files
 from tests.report_samples import APPROVAL, INPUTS, USUAL, report_of
@@ -324,3 +327,47 @@ def test_no_room_for_temporary_files_is_no_defect(
     assert "disk is full" in said
     assert "Traceback" not in said
     assert git(world.policy.path, "branch", "--list", "approve/*") == ""
+
+
+def test_the_page_is_followed_as_it_is_printed(world: FleetWorld) -> None:
+    for host in ("web-01", "web-02"):
+        report = waits(host, world)
+        world.report(host, replace(report, host=replace(report.host, labels={"role": "web"})))
+    clone = world.folder / "clone"
+    (world.folder / "config.yaml").rename(world.folder / "console.yaml")
+    commands = to_follow("approve-a-plan.md")
+    own = {"6b86b273ff34": SHORT, "2026-12-19": str((world.now + timedelta(days=19)).date())}
+    assert all(any(shown in one.text for one in commands) for shown in own)
+    said = {}
+    for one in commands:
+        text = one.text
+        for shown, real in own.items():
+            text = text.replace(shown, real)
+        if one.section == "Approve":
+            # Each is another way to approve the same.
+            for branch in git(
+                world.policy.path, "branch", "--list", "approve/*", "--format=%(refname:short)"
+            ).split():
+                git(world.policy.path, "branch", "-q", "-D", branch)
+        elif one.section.startswith("Let"):
+            git(clone, "fetch", "-q", "--prune")
+            git(
+                clone,
+                "checkout",
+                "-q",
+                "--detach",
+                git(clone, "for-each-ref", "--format=%(refname)", "refs/remotes/origin/approve/"),
+            )
+        env = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": "/nonexistent"}
+        done = subprocess.run(
+            ["sh", "-ec", text], cwd=clone, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
+        said[one.text.partition(" approve ")[2].partition(" --expires")[0]] = done.stdout
+    assert SHORT in said["--list --fetch"]
+    for words, targets in {
+        "web-01": "1 target",
+        "--group role=web": "2 targets",
+        "web-01 web-02 --versions": "2 targets",
+    }.items():
+        assert targets in said[words]

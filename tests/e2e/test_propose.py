@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from tests.e2e.test_fleet import configure
 from tests.edge.gitops.bench import git
 from tests.labs.fleet import FleetWorld
 from tests.labs.forge import TOKEN, Fault, Forge, Kind, serving
+from tests.labs.pages import to_follow
 from tests.labs.signing import Key, Keys
 from tests.report_samples import plan_of, report_of, update
 
@@ -409,8 +409,7 @@ def test_two_at_once_do_not_meet(job: Job) -> None:
 @only_github
 def test_the_page_is_followed_as_it_is_printed(job: Job) -> None:
     job.waits("web-01")
-    page = Path(__file__).parents[2] / "docs" / "how-to" / "propose-approvals.md"
-    (block,) = re.findall(r"^```sh\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    block = "\n".join(one.text for one in to_follow("propose-approvals.md"))
     (job.world.folder / "config.yaml").rename(job.world.folder / "console.yaml")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
