@@ -192,6 +192,10 @@ class AppriseCourier:
                 "markdown": entry.markdown,
                 "html": entry.html,
                 "trouble": entry.event.value,
+                "id": entry.name,
+                "host": entry.target,
+                "incident": entry.incident,
+                "closes": entry.closes,
             },
             entry.to,
         )
@@ -199,7 +203,7 @@ class AppriseCourier:
             return answer
         return _verdict(_answer(answer), is_one_of_several=bool(entry.receiver))
 
-    def _ask(self, question: Mapping[str, str], to: str) -> dict[str, object] | Down:
+    def _ask(self, question: Mapping[str, object], to: str) -> dict[str, object] | Down:
         """Ask the child; one that dies or hangs counts as an attempt of what it was asked for."""
         if self._child is None:
             self._child = Dialogue(

@@ -34,6 +34,8 @@ class Pending:
         receiver: Digest of the one receiver of its address that it is for; empty for all of them, which is
             how a message begins.
         refusals: How often it was refused in a way that another attempt does not change.
+        incident: As in the notice; empty in files of older versions.
+        closes: The same.
     """
 
     id: str
@@ -51,11 +53,18 @@ class Pending:
     html: str = ""
     receiver: str = ""
     refusals: int = 0
+    incident: str = ""
+    closes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """What it is remembered by: no other message for no other receiver has it."""
         return f"{self.id}-{self.receiver}" if self.receiver else self.id
+
+    @property
+    def target(self) -> str:
+        """The host or guest that it is about."""
+        return self.key.rsplit("/", 2)[0]
 
     @property
     def file(self) -> str:
@@ -135,6 +144,7 @@ def read_entry(path: Path) -> Pending | None:
                 "event": Event(read["event"]),
                 "at": datetime.fromisoformat(read["at"]),
                 "not_before": datetime.fromisoformat(read["not_before"]),
+                "closes": tuple(read.get("closes", ())),
             }
         )
         # The name is what a later unlink relies on.
@@ -148,7 +158,7 @@ def _is_whole(entry: Pending) -> bool:
     texts = (entry.id, entry.to, entry.key, entry.title, entry.text, entry.markdown, entry.reason, entry.html)
     numbers = (entry.order, entry.attempts, entry.refusals)
     return (
-        all(type(text) is str for text in (*texts, entry.receiver))
+        all(type(text) is str for text in (*texts, entry.receiver, entry.incident, *entry.closes))
         and all(type(number) is int and number >= 0 for number in numbers)
         and all(instant.tzinfo is not None for instant in (entry.at, entry.not_before))
     )

@@ -241,6 +241,8 @@ def _entry(notice: Notice, route: Route, identity: str, order: int) -> Pending:
         attempts=0,
         not_before=notice.at,
         html=message.html,
+        incident=notice.incident,
+        closes=notice.closes,
     )
 
 

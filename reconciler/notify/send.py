@@ -18,12 +18,16 @@ import smtplib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
+from hashlib import sha1, sha256
 from typing import Any, TypedDict
+from urllib.parse import quote
 
 import apprise
 import requests.adapters
+from apprise.plugins.custom_form import NotifyForm
+from apprise.plugins.custom_json import NotifyJSON
 from apprise.plugins.email import NotifyEmail
+from apprise.plugins.email import base as email_base
 
 
 class Order(TypedDict):
@@ -38,6 +42,10 @@ class Order(TypedDict):
     markdown: str
     html: str
     trouble: str
+    id: str
+    host: str
+    incident: str
+    closes: list[str]
 
 
 # The address chooses; else mail is HTML with a plain alternative, and everything else plain text: services
@@ -181,25 +189,41 @@ def _word(order: Order) -> str:
     # floods, and a service that minds says so.
     sent = False
     with _told():
-        service = _service(order["url"])
-        if service is None:
-            return "bad-address"
-        if order["receiver"] and not _narrow(service, order["to"], order["receiver"]):
-            return "gone"
-        body, form = _body(order, service)
-        sent = service.notify(
-            title=order["title"],
-            body=body,
-            body_format=form,
-            notify_type=_KIND.get(order["trouble"], apprise.NotifyType.INFO),
-        )
+        service = _for_one(order)
+        if isinstance(service, str):
+            return service
+        opens, closes = _ACTIONS.get(type(service).__name__, ("", ""))
+        # A service that keeps incidents is told the end of each.
+        keys = order["closes"] if closes else []
+        for incident in keys or [order["incident"] or order["id"]]:
+            # An object for each, since it keeps what it was given.
+            one = _identified(_for_one(order), order, incident, closes if keys else opens)
+            sent = _try(one, order)
+            if not sent:
+                break
     return _sent() if sent else _classify()
 
 
-def _service(url: str) -> Any:  # noqa: ANN401 - plugins differ in what they have
+def _for_one(order: Order) -> Any:  # noqa: ANN401 - plugins differ in what they have
+    """Return the service, knowing only the one who gets the message, or a word where it cannot be had."""
+    service = _service(order["url"], order["host"])
+    if service is None:
+        return "bad-address"
+    if order["receiver"] and not _narrow(service, order["to"], order["receiver"]):
+        return "gone"
+    return service
+
+
+def _try(service: Any, order: Order) -> bool:  # noqa: ANN401
+    body, form = _body(order, service)
+    kind = _KIND.get(order["trouble"], apprise.NotifyType.INFO)
+    return bool(service.notify(title=order["title"], body=body, body_format=form, notify_type=kind))
+
+
+def _service(url: str, host: str = "") -> Any:  # noqa: ANN401
     asset = apprise.AppriseAsset(
         app_id="patchledger",
-        app_desc="patchledger",
+        app_desc=host or "patchledger",
         app_url="",
         async_mode=False,
         secure_logging=True,
@@ -223,7 +247,7 @@ def _all_of(service: Any) -> list[tuple[str, object]]:  # noqa: ANN401
         ]
         return [("targets", each) for each in service.targets] + copies
     found = []
-    for name in _RECEIVERS:
+    for name in () if type(service).__name__ in _OF_ONE_ALERT else _RECEIVERS:
         listed = getattr(service, name, None)
         if isinstance(listed, (list, tuple, set)):
             found += [(name, each) for each in (sorted(listed) if isinstance(listed, set) else listed)]
@@ -255,6 +279,97 @@ def _narrow(service: Any, to: str, digest: str) -> bool:  # noqa: ANN401
         kind = type(getattr(service, each))
         setattr(service, each, kind([receiver] if each == name else []))
     return True
+
+
+# --- Identity -----------------------------------------------------------------------------------------------
+
+# The services that keep incidents, and their words for one that is there and one that is over. What the
+# address says of this holds.
+_ACTIONS = {
+    "NotifyPagerDuty": ("trigger", "resolve"),
+    "NotifyILert": ("trigger", "resolve"),
+    "NotifySquadcast": ("trigger", "resolve"),
+    "NotifyIncidentIO": ("trigger", "resolve"),
+    "NotifyFireHydrant": ("trigger", "resolve"),
+    "NotifySIGNL4": ("trigger", "resolve"),
+    "NotifyGoAlert": ("trigger", "close"),
+    "NotifyPagerTree": ("create", "resolve"),
+    "NotifySplunk": ("map", "recovery"),
+    "NotifyOpsgenie": ("new", "close"),
+    "NotifyJira": ("new", "close"),
+}
+_OF_ONE_ALERT = frozenset({"NotifyOpsgenie", "NotifyJira"})  # all who respond to it are named in one request
+_ACTION = re.compile(r"[?&]action=[^&]", re.IGNORECASE)
+# What they call the identity of an incident.
+_NAMES = ("dedup", "alias", "external_id", "thirdparty")
+_TROUBLES = frozenset(
+    {
+        "failed",
+        "interrupted",
+        "policy-rejected",
+        "metadata-stale",
+        "overdue",
+        "recovered",
+        "overrun",
+        "window-missed",
+    }
+)
+
+
+def _identified(service: Any, order: Order, incident: str, action: str) -> Any:  # noqa: ANN401
+    """Let a message carry who it is, which incident it belongs to and which host it is of."""
+    if isinstance(service, NotifyEmail):
+        _head(service, order)
+    elif isinstance(service, (NotifyJSON, NotifyForm)):
+        more = {"id": order["id"], "incident": order["incident"], "host": order["host"]}
+        service.payload_extras = {**more, **service.payload_extras}
+    for name in _NAMES:
+        if not getattr(service, name, incident):
+            setattr(service, name, incident)
+    if getattr(service, "entity_id", "") == f"{service.app_id}/{getattr(service, 'routing_key', '')}":
+        service.entity_id = incident
+    if getattr(service, "source", "") == "Apprise":
+        service.source, service.component = order["host"], service.app_id
+    if action and not _ACTION.search(order["url"]):
+        # Where the service maps our words itself, what was applied would be the end of something.
+        service.action = "info" if action == "map" and order["trouble"] not in _TROUBLES else action
+        if type(service).__name__ in _OF_ONE_ALERT:
+            _by_alias(service)
+    return service
+
+
+def _by_alias(service: Any) -> None:  # noqa: ANN401
+    """Let Opsgenie, and what came after it, close an alert by its alias, whichever process opened it."""
+    service.batch_size = max(service.batch_size, len(service.targets))  # one alert for all who respond
+    kept = sha1((service.entity or service.alias).encode(), usedforsecurity=False).hexdigest()[:10]
+    service.store.set(kept, [quote(service.alias, safe="")])
+    fetch = service._fetch  # noqa: SLF001 - the one way to say by what an alert is known
+
+    def fetched(method: Any, url: str, payload: Any, params: Any = None) -> Any:  # noqa: ANN401
+        return fetch(method, url, payload, {"identifierType": "alias"} if params else None)
+
+    service._fetch = fetched  # noqa: SLF001
+
+
+def _head(service: NotifyEmail, order: Order) -> None:
+    """Give a mail an identity that stays, its place among others, and word that nobody is to answer it."""
+    host = re.sub(r"[^a-z0-9.-]", ".", order["host"].lower()) or "localhost"
+    known = {name.lower() for name in service.headers}
+    ours = {
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+        "List-Id": f"<patchledger.{host}.localhost>",
+    }
+    roots = [f"<{sha256(each.encode()).hexdigest()[:32]}@{host}>" for each in _incidents(order)]
+    if roots:
+        ours |= {"References": " ".join(roots), "In-Reply-To": roots[0]}
+    service.headers.update({name: text for name, text in ours.items() if name.lower() not in known})
+    identity = f"<{order['id']}@{host}>"
+    email_base.make_msgid = lambda *_, **__: identity  # type: ignore[attr-defined]
+
+
+def _incidents(order: Order) -> list[str]:
+    return order["closes"] or ([order["incident"]] if order["incident"] else [])
 
 
 # --- Form ---------------------------------------------------------------------------------------------------

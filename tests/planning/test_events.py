@@ -179,6 +179,30 @@ def test_another_failure_is_over_whatever_is_in_quarantine() -> None:
     assert set(_events(failed, after)) == {Event.APPLIED, Event.RECOVERED}
 
 
+def test_trouble_of_one_sort_is_one_incident_until_the_last_of_it_is_over() -> None:
+    other = Trouble(Event.FAILED, "ClockWrong:Unsynchronised", "the clock is wrong")
+    one, both = replace(QUIET, troubles=(BROKEN,)), replace(QUIET, troubles=(BROKEN, other, STALE))
+    assert _events(QUIET, one)[Event.FAILED].incident == "web-01/failed"
+    assert _events(one, both)[Event.FAILED].incident == "web-01/failed"
+    assert _events(one, both)[Event.METADATA_STALE].incident == "web-01/metadata-stale"
+    partly = _events(both, replace(one, troubles=(other,)))[Event.RECOVERED]
+    assert (partly.incident, partly.closes) == ("web-01/metadata-stale", ("web-01/metadata-stale",))
+    still = _events(both, replace(one, troubles=(other, STALE)))[Event.RECOVERED]
+    assert (still.incident, still.closes) == ("web-01/failed", ())
+    over = _events(both, QUIET)[Event.RECOVERED]
+    assert over.closes == ("web-01/failed", "web-01/metadata-stale")
+    assert _events(QUIET, replace(QUIET, digest="sha256:cccc"))[Event.PLAN_CHANGED].incident == ""
+
+
+def test_a_run_that_failed_is_over_with_the_next_one() -> None:
+    failed = replace(QUIET, last_run=FAILED)
+    assert _events(QUIET, failed)[Event.FAILED].incident == "web-01/failed"
+    stale = replace(failed, troubles=(STALE,))
+    assert _events(stale, failed)[Event.RECOVERED].closes == ("web-01/metadata-stale",)
+    after = replace(QUIET, last_run=replace(APPLIED, run="run-2"))
+    assert _events(failed, after)[Event.RECOVERED].closes == ("web-01/failed", "web-01/interrupted")
+
+
 def test_an_interrupted_run_and_an_overrun_are_told() -> None:
     run = LastRun(
         "run-9", RunResult.INTERRUPTED, "sha256:bbbb", "killed", "the machine lost power", overran=True

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 from reconciler.cli.showing.interfaces import NotifierTried, NotifyTest
@@ -200,7 +201,7 @@ def _message(host: str, name: str, event: Event, now: datetime) -> Pending:
         ),
     )
     return Pending(
-        id="",
+        id=sha256(f"{host}\0{name}\0{event}\0{now.isoformat()}".encode()).hexdigest()[:32],
         order=0,
         to=name,
         event=event,
@@ -212,6 +213,8 @@ def _message(host: str, name: str, event: Event, now: datetime) -> Pending:
         attempts=0,
         not_before=now,
         html=made.html,
+        incident=f"{host}/test",
+        closes=(f"{host}/test",) if event is Event.RECOVERED else (),
     )
 
 

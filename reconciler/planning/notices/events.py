@@ -333,6 +333,9 @@ class Notice:
             repetition of the incident has another.
         at: When it was noticed, aware.
         gist: What a message can say of it that tells of several targets; ``None`` where none will.
+        incident: What services that keep incidents know it by: ``target/event`` of the trouble that it tells
+            of, so that trouble of one sort is one incident for as long as it lasts; empty for what is none.
+        closes: The incidents that are over, where it tells of an end.
     """
 
     event: Event
@@ -342,6 +345,8 @@ class Notice:
     message: Message
     also: frozenset[Event] = frozenset()
     gist: "Gist | None" = None
+    incident: str = ""
+    closes: tuple[str, ...] = ()
 
     @property
     def told(self) -> frozenset[Event]:
@@ -485,7 +490,7 @@ def events(previous: Snapshot | None, current: Snapshot, now: datetime) -> tuple
             now,
             compose(current.target, one.headline, one.contents),
             one.also,
-            Gist(
+            gist=Gist(
                 current.target,
                 current.place.called,
                 one.headline,
@@ -493,9 +498,21 @@ def events(previous: Snapshot | None, current: Snapshot, now: datetime) -> tuple
                 one.cause or str(one.event),
                 one.codes,
             ),
+            incident=_incident(current, one),
+            closes=tuple(f"{current.target}/{event}" for event in sorted(one.closes)),
         )
         for one in found
     )
+
+
+def _incident(current: Snapshot, found: "_Found") -> str:
+    """Return the incident that a message belongs to: of an end one that is over, or else one that is left."""
+    if found.event in get_args(TroubleEvent):
+        return f"{current.target}/{found.event}"
+    if found.event is Event.RECOVERED:
+        left = {each.event for each in current.troubles}
+        return f"{current.target}/{min(found.closes or left, default=Event.FAILED)}"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -506,6 +523,7 @@ class _Found:
         subject: What the incident is about, without times.
         cause: As in :class:`Gist`; empty where the event says it.
         codes: As in :class:`Gist`.
+        closes: The sorts of trouble of which none is left.
     """
 
     event: Event
@@ -515,6 +533,7 @@ class _Found:
     also: frozenset[Event] = frozenset()
     cause: str = ""
     codes: tuple[str, ...] = ()
+    closes: frozenset[Event] = frozenset()
 
 
 def _trouble_began(previous: Snapshot | None, current: Snapshot) -> Iterable[_Found]:
@@ -629,13 +648,12 @@ def _trouble_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Fo
     incident = previous.incident
     # Of an incident nothing is told to be over before all of it is.
     waits = set(() if current.incident is None or incident is None else incident.kinds)
-    ended = {
-        each.code: each.message
-        for each in previous.troubles
-        if each.kind not in remaining and each.kind not in waits
-    }
+    gone = [each for each in previous.troubles if each.kind not in remaining and each.kind not in waits]
+    ended = {each.code: each.message for each in gone}
+    closes: set[Event] = {each.event for each in gone}
     if incident is not None and not waits:
         ended |= dict(incident.over)
+        closes |= _OF_RUNS if incident.over else set()
     run, before = current.last_run, previous.last_run
     failed_before = before is not None and before.result is not RunResult.APPLIED
     # What failed by itself is over with its quarantine, whatever else is applied before that.
@@ -648,6 +666,9 @@ def _trouble_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Fo
     is_over = failed_before and not is_set_aside and not waits and not is_told
     if before is not None and is_over and run is not None and run.result is RunResult.APPLIED:
         ended[_code_of(before)] = before.reason
+        closes |= _OF_RUNS
+    elif failed_before and not is_told:
+        closes -= _OF_RUNS  # the run that failed is a trouble of this sort that is left
     if ended:
         left = f", {plural(len(remaining), 'problem')} left" if remaining else ""
         told = _Telling(
@@ -658,7 +679,20 @@ def _trouble_ended(previous: Snapshot | None, current: Snapshot) -> Iterable[_Fo
         codes = tuple(sorted(ended))
         contents = _contents(current, told)
         cause = f"{Event.RECOVERED}/{'/'.join(sorted(ended.values()))}"
-        yield _Found(Event.RECOVERED, codes, f"recovered{left}", contents, cause=cause, codes=codes)
+        closed = frozenset(closes - {each.event for each in current.troubles})
+        yield _Found(
+            Event.RECOVERED,
+            codes,
+            f"recovered{left}",
+            contents,
+            cause=cause,
+            codes=codes,
+            closes=closed,
+        )
+
+
+_OF_RUNS = frozenset({Event.FAILED, Event.INTERRUPTED})
+"""The sorts of trouble that a run leaves."""
 
 
 def _of_the_rest(current: Snapshot) -> str:

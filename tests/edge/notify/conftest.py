@@ -15,6 +15,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from tests.labs.mail import Post, serve
+from tests.labs.services import Services
+from tests.labs.services import serve as serve_all
 from tests.labs.webhook import Receiver, receive
 
 USER = "patch-bot"
@@ -188,3 +190,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def services(authority: trustme.CA) -> Iterator[Services]:
+    with serve_all(Services(), authority) as running:
+        yield running
