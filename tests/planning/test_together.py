@@ -103,6 +103,10 @@ def test_twenty_that_fail_alike_are_one_message_and_recover_in_one() -> None:
     assert pve.tick([*map(fine, TWENTY[:12]), *map(stale, TWENTY[12:]), fine("pve1")]) == {}
     sent = pve.tick(map(fine, TWENTY))
     assert titles(sent) == ["[patchledger] pve1: recovered in 20 guests and pve1"]
+    ((end,),) = sent.values()
+    # What a service that keeps incidents was told to open is what it is told to close.
+    assert message.incident.startswith("pve1/guests/")
+    assert message.incident in end.closes
     assert pve.tick(map(fine, TWENTY)) == {}
     assert pve.gathered == Gathered()
 
@@ -130,7 +134,11 @@ def test_what_one_guest_alone_tells_is_told_as_of_a_host() -> None:
     assert "(`patchledger log run-of-pve1/101 --target 101` on pve1 shows all of it)" in message.message.text
     assert "Host:    pve1/101 (web101)" in message.message.text
     well = replace(applied("pve1/101"), last_run=LastRun("next", RunResult.APPLIED, "sha256:2"))
-    assert titles(pve.tick([well])) == ["[patchledger] pve1/101: recovered"]
+    over = pve.tick([well])
+    assert titles(over) == ["[patchledger] pve1/101: recovered"]
+    ((end,),) = over.values()
+    assert message.incident == "pve1/101/failed"
+    assert message.incident in end.closes
 
 
 def test_the_host_alone_tells_as_ever() -> None:

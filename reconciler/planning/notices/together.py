@@ -6,7 +6,8 @@ The rules:
    that one route hears of a tick is one message, the worst first.
 2. Targets with the same trouble for the same reason are one incident: named together, and recovered together.
    That one of them is well again is not told before all of them are, or are looked after no more; at the
-   latest a day after the first.
+   latest a day after the first. Services that keep incidents know it by its cause, and are told its end by
+   the last of them.
 3. One that has new trouble meanwhile tells of that, and its being well again in between is told no more.
 """
 
@@ -106,7 +107,8 @@ def settled(
     shared = [replace(one, well=tuple(each for each in one.well if each not in in_trouble)) for one in shared]
     kept = [one for one in shared if one.wrong and not _is_late(one, now)]
     waits = {target for one in kept for target in one.well}
-    told = [*new, *(heard for heard in (*held, *over) if heard.target not in waits)]
+    ended = [one for one in shared if not one.wrong]
+    told = [*new, *(_closing(heard, ended) for heard in (*held, *over) if heard.target not in waits)]
     still = tuple(heard for heard in (*held, *over) if heard.target in waits)
     return tuple(told), Gathered((), still, tuple(kept))
 
@@ -140,6 +142,18 @@ def _recovering(one: Shared, over: Iterable[Heard], now: datetime) -> Shared:
             wrong = {name: each for name, each in one.wrong.items() if name != heard.target}
             one = replace(one, wrong=wrong, since=one.since or now, well=(*one.well, heard.target))
     return one
+
+
+def _closing(heard: Heard, ended: Iterable[Shared]) -> Heard:
+    """Return that a target is well again as the end of what it shared with others, where that is over."""
+    notice, target = heard.notice, heard.target
+    more = tuple(_incident(target.partition("/")[0], one.cause) for one in ended if target in one.well)
+    return replace(heard, notice=replace(notice, closes=(*notice.closes, *more)))
+
+
+def _incident(home: str, cause: str) -> str:
+    """Return what services know an incident of several targets by."""
+    return f"{home}/guests/{_short([cause])}"
 
 
 def _is_late(one: Shared, now: datetime) -> bool:
@@ -194,7 +208,17 @@ def _together(home: str, notices: Sequence[Notice]) -> Notice:
         notices[0].at,
         compose(home, headline, contents),
         frozenset(event for one in notices for event in one.told),
+        incident=_incident_of(home, next(iter(groups.items()))),
+        closes=tuple(sorted({each for one in notices for each in one.closes})),
     )
+
+
+def _incident_of(home: str, worst: tuple[tuple[Event, str], Sequence[Notice]]) -> str:
+    """Return the incident that a message is of: the one that is told first."""
+    (event, cause), group = worst
+    if event not in get_args(TroubleEvent) or len(group) == 1:
+        return group[0].incident
+    return _incident(home, cause)
 
 
 def _headline(groups: Mapping[tuple[Event, str], Sequence[Notice]], home: str) -> str:

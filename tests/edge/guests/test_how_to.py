@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.docs.test_commands import BLOCK, ROOT, followed, plant
+from tests.docs.test_commands import ROOT, followed, plant
 from tests.e2e.site import git
 from tests.edge.guests.conftest import Acting, as_before, version
 from tests.edge.guests.test_ticks import OPEN, window
 from tests.labs.apt import AptLab
 from tests.labs.guests import REPOSITORY
 
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGE = (ROOT / "docs/how-to/patch-containers.md").read_text(encoding="utf-8")
 STEPS = re.split(r"^## \d\. .*$", PAGE, flags=re.MULTILINE)[1:]
 DOCUMENTS = dict(re.findall(r"^```yaml\n# (\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
