@@ -284,6 +284,23 @@ def test_the_digest_of_a_week_comes_with_the_first_run_after_it() -> None:
     assert _events(replace(QUIET, at=monday), QUIET, monday + timedelta(days=6)) == {}
 
 
+def test_a_week_has_one_digest_whatever_becomes_of_the_clock() -> None:
+    monday = datetime(2026, 11, 30, 0, 5, tzinfo=UTC)
+    before, after = replace(QUIET, at=monday - TICK), replace(QUIET, at=monday)
+    first = _events(before, QUIET, monday)[Event.WEEKLY_DIGEST]
+    assert Event.WEEKLY_DIGEST not in _events(after, QUIET, monday - TICK)
+    again = _events(replace(before, digest="sha256:cccc"), QUIET, monday + TICK)[Event.WEEKLY_DIGEST]
+    assert (first.key, first.occasion) == (again.key, again.occasion)
+
+
+def test_a_digest_after_some_weeks_off_says_which_nobody_looked_at() -> None:
+    monday = datetime(2026, 11, 30, 0, 5, tzinfo=UTC)
+    digest = _events(replace(QUIET, at=monday - timedelta(days=29)), QUIET, monday)[Event.WEEKLY_DIGEST]
+    assert (
+        "Nobody looked since Sun 2026-11-01 00:05 UTC: no digest tells of 4 weeks before." in digest.message.text
+    )
+
+
 def test_a_digest_tells_what_was_done_what_waits_what_comes_and_what_is_wrong() -> None:
     monday = datetime(2026, 11, 30, 0, 5, tzinfo=UTC)
     long_ago, done, failed = (monday - timedelta(days=days) for days in (8, 5, 2))

@@ -485,8 +485,7 @@ def events(previous: Snapshot | None, current: Snapshot, now: datetime) -> tuple
         Notice(
             one.event,
             f"{current.target}/{one.event}/{_short(one.subject)}",
-            # Every run is an occasion of its own; all else is about the step away from the previous state.
-            current.at.isoformat() if one.event is Event.EVERY_RUN else occasion,
+            _occasion(current, one) or occasion,
             now,
             compose(current.target, one.headline, one.contents),
             one.also,
@@ -503,6 +502,14 @@ def events(previous: Snapshot | None, current: Snapshot, now: datetime) -> tuple
         )
         for one in found
     )
+
+
+def _occasion(current: Snapshot, found: "_Found") -> str:
+    """Return what makes a message one of its own, where that is not the step away from the previous state."""
+    if found.event is Event.EVERY_RUN:
+        return current.at.isoformat()
+    # A week has one digest, however often a clock is set back and forth over its end.
+    return "week" if found.event is Event.WEEKLY_DIGEST else ""
 
 
 def _incident(current: Snapshot, found: "_Found") -> str:
@@ -846,8 +853,8 @@ def _calendar_transitions(previous: Snapshot, current: Snapshot, now: datetime) 
             tuple(map(_expires, new)),
         )
         yield _Found(Event.EXCEPTION_EXPIRING, subject, first, _contents(current, told))
-    if week_of(previous.at) != week_of(now):
-        yield _digest(current, now)
+    if week_of(previous.at) < week_of(now):  # not where a clock was set back over a Monday
+        yield _digest(previous, current, now)
 
 
 _WAITS_FOR_THE_NEXT = "A window is never made up for: the plan waits for the next one."
@@ -859,7 +866,7 @@ def week_of(at: datetime) -> datetime:
     return shifted(day, -timedelta(days=day.weekday()))
 
 
-def _digest(current: Snapshot, now: datetime) -> _Found:
+def _digest(previous: Snapshot, current: Snapshot, now: datetime) -> _Found:
     """Sum up the week before ``now``: what was done, what waits and why, what comes and what is wrong."""
     since = shifted(week_of(now), -timedelta(days=7))
     year, week, _ = since.isocalendar()
@@ -884,7 +891,10 @@ def _digest(current: Snapshot, now: datetime) -> _Found:
         MessageSection("Next windows", tuple(_windows(current)) or ("none in sight",)),
         MessageSection("Exceptions that end soon", tuple(map(_expires, current.expiring))),
     )
-    told = _Telling(f"{current.target}: {headline}", _of_the_rest(current), sections=sections)
+    unseen = (since - week_of(previous.at)).days // 7
+    untold = f"no digest tells of {plural(unseen, 'week')} before"
+    lines = (f"Nobody looked since {_clock(current, previous.at)}: {untold}.",) if unseen > 0 else ()
+    told = _Telling(f"{current.target}: {headline}", _of_the_rest(current), lines, sections)
     return _Found(
         Event.WEEKLY_DIGEST, [f"{year}-W{week:02}"], headline, _contents(current, told, is_about_plan=True)
     )
