@@ -19,7 +19,7 @@ from reconciler.errors import Misuse, ReconcilerError
 from reconciler.ownership import read_secret
 
 _ADDRESS_LIMIT = 4096
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]*")
 _CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _SHORTEST_SECRET = 4
 REDACTED = "[redacted]"

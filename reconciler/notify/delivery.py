@@ -7,7 +7,7 @@ standard input, answers each with a word of a closed list, and is thrown away. I
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from time import monotonic
@@ -31,6 +31,7 @@ class ServiceAnswer(StrEnum):
     BAD_ADDRESS = "bad-address"
     UNTRUSTED = "untrusted-certificate"
     NO_ENCRYPTION = "no-encryption"
+    CLEAR_PASSWORD = "clear-password"  # noqa: S105 - a word of ours
     LOGIN = "login-refused"
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
@@ -52,6 +53,13 @@ class ServiceAnswer(StrEnum):
         """What it means, in words without anything of the address."""
         return _SENTENCES[self]
 
+    @property
+    def hint(self) -> str:
+        """What to look at, for a person."""
+        return _HINTS.get(
+            self, "see whether the address is one that its service takes, in the documentation of apprise"
+        )
+
 
 _SENTENCES = {
     ServiceAnswer.SENT: "the service took this message",
@@ -61,6 +69,9 @@ _SENTENCES = {
         "the certificate of the service is not trusted; SSL_CERT_FILE can name its authority"
     ),
     ServiceAnswer.NO_ENCRYPTION: "the server does not offer the encryption that the address asks for",
+    ServiceAnswer.CLEAR_PASSWORD: (
+        "the address would send its password unencrypted: use mailtos://, or say mode=insecure in it"
+    ),
     ServiceAnswer.LOGIN: "the service refused user or password",
     ServiceAnswer.UNREACHABLE: "the service cannot be reached",
     ServiceAnswer.TIMEOUT: "the service did not answer in time",
@@ -78,6 +89,24 @@ _SENTENCES = {
     ServiceAnswer.UNKNOWN: "the service could not be used",
 }
 
+
+_HINTS = {
+    ServiceAnswer.UNTRUSTED: "for a private authority set SSL_CERT_FILE under `environment`",
+    ServiceAnswer.NO_ENCRYPTION: "see mode= and the port in the address",
+    ServiceAnswer.CLEAR_PASSWORD: "write mailtos:// and mode=starttls or mode=ssl",
+    ServiceAnswer.LOGIN: "see the login in the address; special characters are written as %XX",
+    ServiceAnswer.UNREACHABLE: "see name, port and firewall",
+    ServiceAnswer.TIMEOUT: "see name, port and firewall; ?cto= and ?rto= in the address set seconds",
+    ServiceAnswer.SERVER: "try it again; its own log tells why",
+    ServiceAnswer.BUSY: "try it again later",
+    ServiceAnswer.REDIRECTED: "open the address in a browser, and write where it leads",
+    ServiceAnswer.HOST_REFUSED: "ask whoever runs the server to let this host send",
+    ServiceAnswer.SENDER_REFUSED: "set from= to a sender that the server knows",
+    ServiceAnswer.RECEIVER_LATER: "try it again later",
+    ServiceAnswer.MESSAGE_LATER: "try it again later",
+    ServiceAnswer.RECEIVER_REFUSED: "take that receiver out of the address, or correct it",
+    ServiceAnswer.ODD: "see what answers there, such as a proxy",
+}
 
 ANSWERS, CANNOT_BE_ASKED = "answers", "cannot-be-asked"
 _PROBE_PATIENCE = 60.0  # seconds
@@ -107,9 +136,22 @@ def ask(address: Address, environment: Mapping[str, str]) -> str:
     return (ServiceAnswer(word) if word in set(ServiceAnswer) else ServiceAnswer.UNKNOWN).sentence
 
 
-def cause_of(verdict: Down) -> ServiceAnswer | None:
+def cause_of(verdict: Down | Later | Refused) -> ServiceAnswer | None:
     """Return what a sentence of :class:`AppriseSender` stands for; ``None`` where nothing was sent at all."""
     return next((answer for answer in ServiceAnswer if answer.sentence == verdict.reason), None)
+
+
+# Where Debian, openSUSE, Fedora and others keep the authorities that their administrators trust.
+AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+)
+
+
+def _first_file(places: Sequence[str]) -> str:
+    return next((place for place in places if Path(place).is_file()), "")
 
 
 class AppriseSender:
@@ -120,16 +162,23 @@ class AppriseSender:
         environment: Added to the child's environment, such as proxies, or ``SSL_CERT_FILE`` with the
             certificates of a private authority; the latter then holds for https too.
         timeout: Seconds for a whole delivery; what was sent before it ended counts as sent.
+        authorities: Files that may hold the certificates of whom this system trusts; the first that exists.
     """
 
     def __init__(
-        self, notifiers: Notifiers, *, environment: Mapping[str, str] | None = None, timeout: float = 120.0
+        self,
+        notifiers: Notifiers,
+        *,
+        environment: Mapping[str, str] | None = None,
+        timeout: float = 120.0,
+        authorities: Sequence[str] = AUTHORITIES,
     ) -> None:
         self._notifiers = notifiers
         self._environment = dict(environment or {})
-        if "SSL_CERT_FILE" in self._environment:
-            # requests, which apprise uses for https, knows the same thing by another name.
-            self._environment.setdefault("REQUESTS_CA_BUNDLE", self._environment["SSL_CERT_FILE"])
+        # requests, which apprise uses for https, has authorities of its own, of the day when it was built.
+        trusted = self._environment.get("SSL_CERT_FILE") or _first_file(authorities)
+        if trusted:
+            self._environment.setdefault("REQUESTS_CA_BUNDLE", trusted)
         self._timeout = timeout
 
     def __call__(self) -> "AppriseCourier":
@@ -196,6 +245,7 @@ class AppriseCourier:
                 "host": entry.target,
                 "incident": entry.incident,
                 "closes": entry.closes,
+                "shorter": entry.shorter,
             },
             entry.to,
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +35,7 @@ class Pending:
         receiver: Digest of the one receiver of its address that it is for; empty for all of them, which is
             how a message begins.
         refusals: How often it was refused in a way that another attempt does not change.
+        shorter: Pairs of text and Markdown, as in the message; empty in files of older versions.
         incident: As in the notice; empty in files of older versions.
         closes: The same.
     """
@@ -55,6 +57,7 @@ class Pending:
     refusals: int = 0
     incident: str = ""
     closes: tuple[str, ...] = ()
+    shorter: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -145,6 +148,7 @@ def read_entry(path: Path) -> Pending | None:
                 "at": datetime.fromisoformat(read["at"]),
                 "not_before": datetime.fromisoformat(read["not_before"]),
                 "closes": tuple(read.get("closes", ())),
+                "shorter": tuple((text, markdown) for text, markdown in read.get("shorter", ())),
             }
         )
         # The name is what a later unlink relies on.
@@ -158,7 +162,10 @@ def _is_whole(entry: Pending) -> bool:
     texts = (entry.id, entry.to, entry.key, entry.title, entry.text, entry.markdown, entry.reason, entry.html)
     numbers = (entry.order, entry.attempts, entry.refusals)
     return (
-        all(type(text) is str for text in (*texts, entry.receiver, entry.incident, *entry.closes))
+        all(
+            type(text) is str
+            for text in (*texts, entry.receiver, entry.incident, *entry.closes, *chain(*entry.shorter))
+        )
         and all(type(number) is int and number >= 0 for number in numbers)
         and all(instant.tzinfo is not None for instant in (entry.at, entry.not_before))
     )

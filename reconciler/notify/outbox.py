@@ -243,6 +243,7 @@ def _entry(notice: Notice, route: Route, identity: str, order: int) -> Pending:
         html=message.html,
         incident=notice.incident,
         closes=notice.closes,
+        shorter=tuple((each.text, each.markdown) for each in message.shorter),
     )
 
 

@@ -52,6 +52,8 @@ def _asked(url: str) -> str:
     if service is None:
         return "bad-address"
     if isinstance(service, NotifyEmail):
+        if str(service.secure_mode) == "insecure" and service.password and "mode=insecure" not in url.lower():
+            return "clear-password"
         _log_in(service)
         return "answers"
     place = _server(service)

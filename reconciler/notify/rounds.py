@@ -208,4 +208,5 @@ def _with_loss(entry: Pending, lost: int) -> Pending:
         text=f"{entry.text}\n{sentence}\n",
         markdown=f"{entry.markdown}\n{sentence}\n",
         html=entry.html.replace("<body>", f"<body><p>{sentence}</p>", 1),
+        shorter=tuple((f"{text}\n{sentence}\n", f"{md}\n{sentence}\n") for text, md in entry.shorter),
     )

@@ -19,11 +19,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha1, sha256
+from html import escape
 from typing import Any, TypedDict
 from urllib.parse import quote
 
 import apprise
 import requests.adapters
+from apprise.conversion import convert_between
 from apprise.plugins.custom_form import NotifyForm
 from apprise.plugins.custom_json import NotifyJSON
 from apprise.plugins.email import NotifyEmail
@@ -46,10 +48,12 @@ class Order(TypedDict):
     host: str
     incident: str
     closes: list[str]
+    shorter: list[tuple[str, str]]
 
 
 # The address chooses; else mail is HTML with a plain alternative, and everything else plain text: services
 # differ in what they take for Markdown or HTML, and text that is escaped for one is hard to read in another.
+# apprise escapes it for those that take nothing plain.
 _FORMAT = re.compile(r"[?&]format=(text|markdown|html)\b", re.IGNORECASE)
 
 # Read from the top: the first pattern that a line of apprise's log matches decides. They are what no server
@@ -140,6 +144,7 @@ def _listen() -> None:
         return answer
 
     adapter.send, smtp.putcmd, smtp.getreply = heard, said, replied  # type: ignore[method-assign]
+    smtp.auth_plain = _plain  # type: ignore[method-assign]
 
 
 class _Ear(logging.Handler):
@@ -209,15 +214,21 @@ def _for_one(order: Order) -> Any:  # noqa: ANN401 - plugins differ in what they
     service = _service(order["url"], order["host"])
     if service is None:
         return "bad-address"
+    if isinstance(service, NotifyEmail) and _is_open(service, order["url"]):
+        return "clear-password"
     if order["receiver"] and not _narrow(service, order["to"], order["receiver"]):
         return "gone"
     return service
 
 
 def _try(service: Any, order: Order) -> bool:  # noqa: ANN401
-    body, form = _body(order, service)
+    title, body, form = _form(order, service)
     kind = _KIND.get(order["trouble"], apprise.NotifyType.INFO)
-    return bool(service.notify(title=order["title"], body=body, body_format=form, notify_type=kind))
+    # By way of the hub, which escapes what a service would render: the service itself takes that for done.
+    hub = apprise.Apprise(asset=service.asset)
+    service.optional = False  # else a no would be a yes
+    hub.add(service)
+    return bool(hub.notify(title=title, body=body, body_format=form, notify_type=kind))
 
 
 def _service(url: str, host: str = "") -> Any:  # noqa: ANN401
@@ -225,11 +236,24 @@ def _service(url: str, host: str = "") -> Any:  # noqa: ANN401
         app_id="patchledger",
         app_desc=host or "patchledger",
         app_url="",
+        # No chat loads a picture of anybody's because of us.
+        image_url_mask="",
+        image_url_logo="",
+        image_path_mask="",
         async_mode=False,
         secure_logging=True,
         storage_mode=apprise.PersistentStoreMode.MEMORY,
     )
     return apprise.Apprise.instantiate(url, asset=asset)
+
+
+_MODE = re.compile(r"[?&]mode=insecure", re.IGNORECASE)
+
+
+def _is_open(service: NotifyEmail, url: str) -> bool:
+    """Say whether a password would go over the wire for all to read, and the address does not say so."""
+    is_clear = str(service.secure_mode) == "insecure"
+    return bool(is_clear and service.user and service.password and not _MODE.search(url))
 
 
 # --- Receivers ----------------------------------------------------------------------------------------------
@@ -320,6 +344,8 @@ def _identified(service: Any, order: Order, incident: str, action: str) -> Any: 
     """Let a message carry who it is, which incident it belongs to and which host it is of."""
     if isinstance(service, NotifyEmail):
         _head(service, order)
+        if service.user and service.password:
+            service.user, service.password = _Utf8(service.user), _Utf8(service.password)
     elif isinstance(service, (NotifyJSON, NotifyForm)):
         more = {"id": order["id"], "incident": order["incident"], "host": order["host"]}
         service.payload_extras = {**more, **service.payload_extras}
@@ -351,6 +377,23 @@ def _by_alias(service: Any) -> None:  # noqa: ANN401
     service._fetch = fetched  # noqa: SLF001
 
 
+class _Utf8(str):
+    """A login with characters beyond ASCII, which smtplib cannot send (RFC 4616 has them as UTF-8)."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """Encode it as UTF-8, whatever is asked for."""
+        del encoding
+        return super().encode("utf-8", errors)
+
+
+def _plain(self: smtplib.SMTP, challenge: object = None) -> str:
+    """Say the login as AUTH PLAIN has it; takes the place of smtplib's own."""
+    del challenge
+    return _Utf8(f"\0{self.user}\0{self.password}")
+
+
 def _head(service: NotifyEmail, order: Order) -> None:
     """Give a mail an identity that stays, its place among others, and word that nobody is to answer it."""
     host = re.sub(r"[^a-z0-9.-]", ".", order["host"].lower()) or "localhost"
@@ -374,16 +417,97 @@ def _incidents(order: Order) -> list[str]:
 
 # --- Form ---------------------------------------------------------------------------------------------------
 
+# Services that render Markdown and say that they take plain text: what packages and machines have chosen
+# would be pictures, links and mentions there. Nothing is rendered in a block of code.
+_RENDERING = frozenset(
+    {
+        "NotifyDiscord",
+        "NotifyGuilded",
+        "NotifyMattermost",
+        "NotifyZulip",
+        "NotifyNextcloudTalk",
+        "NotifyDingTalk",
+    }
+)
+# Machines, and mail: nobody is called by an @ there.
+_PLAIN = frozenset(
+    {
+        "NotifyJSON", "NotifyXML", "NotifyForm", "NotifyAppriseAPI", "NotifyEmail", "NotifySyslog",
+        "NotifyRSyslog", "NotifyMQTT", "NotifySMSEagle", "NotifyTwilio", "NotifySNS", "NotifyMailgun",
+        "NotifySendGrid", "NotifySES", "NotifySparkPost", "NotifyPostmark", "NotifyOffice365", *_ACTIONS,
+    }
+)  # fmt: skip
+_MENTION = re.compile(r"@(?=\w)")
+_JOINER = "\u2060"
+_MARKUP = re.compile(r"([\\`*_~|<>\[\]#])")
+_SMALL = 1000  # where every character counts, and some cost an alphabet of more bytes
+_MARGIN = 32  # for what a service puts around a title in the body
 
-def _body(order: Order, service: Any) -> tuple[str, apprise.NotifyFormat]:  # noqa: ANN401
-    """Return the message in the form that its address asks for."""
+
+def _form(order: Order, service: Any) -> tuple[str, str, apprise.NotifyFormat | None]:  # noqa: ANN401
+    """Return title and body in the form that the address asks for, or else that its service takes.
+
+    The body is the longest account that fits. Without a format it is not converted by apprise any more.
+    """
     asked = _FORMAT.search(order["url"])
+    name, title = type(service).__name__, order["title"]
     form = asked[1].lower() if asked else "html" if isinstance(service, NotifyEmail) else "text"
-    if form == "html" and order["html"]:
-        return order["html"], apprise.NotifyFormat.HTML
+    accounts = [(order["text"], order["markdown"]), *order["shorter"]]
+    if name not in _PLAIN:
+        title, accounts = _quiet(title), [(_quiet(text), _quiet(markdown)) for text, markdown in accounts]
+    fits = _Fitting(service, title, order["url"])
+    if form == "html" and order["html"] and fits.takes(order["html"], apprise.NotifyFormat.HTML):
+        return title, order["html"], apprise.NotifyFormat.HTML
     if form == "markdown":
-        return order["markdown"], apprise.NotifyFormat.MARKDOWN
-    return order["text"], apprise.NotifyFormat.TEXT
+        kind = apprise.NotifyFormat.MARKDOWN
+        return title, fits.best([markdown for _, markdown in accounts], kind), kind
+    texts = [text for text, _ in accounts]
+    if name in _RENDERING:
+        title = _MARKUP.sub(r"\\\1", title)
+        return title, fits.best([text.replace("``", f"`{_JOINER}`") for text in texts], None), None
+    return title, fits.best(texts, apprise.NotifyFormat.TEXT), apprise.NotifyFormat.TEXT
+
+
+def _quiet(text: str) -> str:
+    """Let nobody be called by what a package or a machine has written."""
+    return _MENTION.sub(f"@{_JOINER}", text)
+
+
+class _Fitting:
+    """Knows how much of a message a service takes; all where the address says what becomes of the rest."""
+
+    def __init__(self, service: Any, title: str, url: str) -> None:  # noqa: ANN401
+        self.service = service
+        merged = len(title) + _MARGIN if service.title_maxlen <= 0 else 0
+        self.limit = service.body_maxlen - merged
+        self.is_bounded = not re.search(r"[?&]overflow=", url, re.IGNORECASE)
+
+    def takes(self, body: str, form: apprise.NotifyFormat | None) -> bool:
+        """Say whether ``body`` fits after apprise has made of it what the service takes."""
+        return not self.is_bounded or len(self._converted(body, form)) <= self.limit
+
+    def best(self, bodies: list[str], form: apprise.NotifyFormat | None) -> str:
+        """Return the longest that fits, or the shortest of them, cut."""
+        wrap = self._block if form is None else str
+        for body in bodies:
+            if self.takes(wrap(body), form):
+                return wrap(body)
+        shortest, sign = bodies[-1], "..." if self.limit < _SMALL else "\u2026"
+        room = max(1, self.limit - len(wrap(sign)))
+        while room > 1 and not self.takes(wrap(shortest[:room].rstrip() + sign), form):
+            room -= max(1, room // 16)
+        return wrap(shortest[:room].rstrip() + sign)
+
+    @staticmethod
+    def _block(text: str) -> str:
+        return f"```\n{text.rstrip()}\n```"
+
+    def _converted(self, body: str, form: apprise.NotifyFormat | None) -> str:
+        if form is None:
+            return body
+        convert: Any = convert_between
+        made = str(convert(form, self.service.resolve_format(form), body))
+        return max(made, escape(body), key=len) if form is apprise.NotifyFormat.TEXT else made
 
 
 _KIND = {

@@ -297,7 +297,8 @@ def test_a_digest_after_some_weeks_off_says_which_nobody_looked_at() -> None:
     monday = datetime(2026, 11, 30, 0, 5, tzinfo=UTC)
     digest = _events(replace(QUIET, at=monday - timedelta(days=29)), QUIET, monday)[Event.WEEKLY_DIGEST]
     assert (
-        "Nobody looked since Sun 2026-11-01 00:05 UTC: no digest tells of 4 weeks before." in digest.message.text
+        "Nobody looked since Sun 2026-11-01 00:05 UTC: no digest tells of 4 weeks before."
+        in digest.message.text
     )
 
 

@@ -74,7 +74,7 @@ def _read(made: Message) -> Page:
     page = Page(made.html)
     assert page.open == []
     assert page.elements <= ELEMENTS
-    assert page.attributes <= {"lang", "charset", "style"}
+    assert page.attributes <= {"lang", "charset", "style", "name", "content"}
     return page
 
 
@@ -206,3 +206,30 @@ def test_the_end_of_the_log_is_shown() -> None:
     made = compose("h", "x", _contents(0, (), log))
     assert made.text.endswith("line 4999\n")
     assert len(made.text) < message.EXCERPT_LIMIT + 500
+    first = made.text.partition("End of the log:\n")[2].splitlines()[:2]
+    assert (first[0], first[1] in log.splitlines()) == ("…", True)
+    assert "…" not in compose("h", "x", _contents(0, (), log[-message.EXCERPT_LIMIT :])).text
+
+
+def test_a_log_of_one_line_and_one_of_ten_megabytes_have_an_end() -> None:
+    made = compose("h", "x", _contents(0, (), "\u202e\0" + "x" * 10_000_000 + "the end"))
+    assert "…\nx" in made.text
+    assert len(made.text) < message.EXCERPT_LIMIT + 500
+    assert len(made.html) < 2 * message.EXCERPT_LIMIT + 5000
+
+
+def test_the_shorter_accounts_leave_out_the_log_and_then_the_lists() -> None:
+    made = compose("h", "x", _contents(3, (), "dpkg: error"))
+    without_log, bare = made.shorter
+    assert "dpkg: error" in made.text
+    assert "dpkg: error" not in without_log.text + without_log.markdown
+    assert without_log.text in made.text
+    assert len(bare.text) < len(without_log.text)
+    assert len(bare.markdown) < len(without_log.markdown)
+
+
+def test_a_page_folds_long_words_and_has_no_colours_of_its_own() -> None:
+    page = compose("h", "x" * 300, _contents(1, (), "")).html
+    assert "overflow-wrap:anywhere" in page
+    assert '<meta name="color-scheme" content="light dark"/>' in page
+    assert "background:#ffffff" not in page

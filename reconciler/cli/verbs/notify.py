@@ -48,7 +48,6 @@ from reconciler.planning.text.wording import minute, plural
 
 _PATIENCE = 60.0
 """Seconds that one service may take."""
-_TABLE = "docs/reference/notifications.md lists what to look at for each of these sentences"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +140,9 @@ def _problem(name: str, verdict: Verdict | None) -> ReconcilerError | None:
         case Sent() | Gone():
             return None
         case Refused(reason):
-            return Stalled(f"notifier {name}: {reason}", _TABLE)
+            return Stalled(f"notifier {name}: {reason}", _hint(verdict))
         case Later(reason):
-            return Transient(f"notifier {name}: {reason}", _TABLE)
+            return Transient(f"notifier {name}: {reason}", _hint(verdict))
         case Down():
             return _unusable(name, verdict)
         case None:
@@ -162,9 +161,13 @@ def _unusable(name: str, verdict: Down) -> ReconcilerError:
             | ServiceAnswer.BUSY
             | ServiceAnswer.ODD
         ):
-            return Transient(said, _TABLE)
+            return Transient(said, _hint(verdict))
         case _:
-            return Stalled(said, _TABLE)
+            return Stalled(said, _hint(verdict))
+
+
+def _hint(verdict: Down | Later | Refused) -> str:
+    return (cause_of(verdict) or ServiceAnswer.UNKNOWN).hint
 
 
 def _chosen(config: Config, name: str | None) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Whatever comes from packages, hosts or git is untrusted here and written through
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.planning.facts.package import Identified, Transition
 from reconciler.planning.text.untrusted import html, markdown, markdown_code, one_line
@@ -81,13 +81,26 @@ class Contents:
 
 
 @dataclass(frozen=True, slots=True)
+class Shorter:
+    """An account that leaves something out, for services that take little."""
+
+    text: str
+    markdown: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """A finished message: one line, then the same account in each of the three forms that services take."""
+    """A finished message: one line, then the same account in each of the three forms that services take.
+
+    Attributes:
+        shorter: The same without the log, and with what happened and the facts alone; the longest first.
+    """
 
     title: str
     text: str
     markdown: str
     html: str
+    shorter: tuple[Shorter, ...] = ()
 
 
 def compose(target: str, headline: str, contents: Contents) -> Message:
@@ -100,7 +113,10 @@ def compose(target: str, headline: str, contents: Contents) -> Message:
     """
     title = one_line(f"[patchledger] {target}: {headline}", TITLE_LIMIT)
     page = _html(f"{target}: {headline}", title, contents)
-    return Message(title, _text(contents), _markdown(contents), page)
+    without_log = replace(contents, log_excerpt="")
+    bare = replace(without_log, packages=(), sections=(), document=("", ""))
+    shorter = tuple(Shorter(_text(each), _markdown(each)) for each in (without_log, bare))
+    return Message(title, _text(contents), _markdown(contents), page, shorter)
 
 
 def _text(contents: Contents) -> str:
@@ -145,18 +161,20 @@ def _markdown(contents: Contents) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-_PAGE = (
-    "font-family:sans-serif;font-size:15px;line-height:1.45;color:#1f2328;background:#ffffff;max-width:54em"
+# No colour of page and text: readers have their own, light or dark. The others can be read on both.
+_PAGE = "font-family:sans-serif;font-size:15px;line-height:1.45;max-width:54em;overflow-wrap:anywhere"
+_SCHEMES = "".join(
+    f'<meta name="{name}" content="light dark"/>' for name in ("color-scheme", "supported-color-schemes")
 )
 _CODE = "font-family:monospace;font-size:13px"
 _BADGE = "background:#b42318;color:#ffffff;border-radius:3px;padding:1px 5px;font-size:12px"
-_LABEL = "display:inline-block;min-width:9em;color:#57606a;text-indent:0"
-_HANGING = "padding-left:9.3em;text-indent:-9.3em;overflow-wrap:anywhere"
+_LABEL = "display:inline-block;min-width:9em;color:#767676;text-indent:0"
+_HANGING = "padding-left:9.3em;text-indent:-9.3em"
 """A value of several lines stays beside its label."""
 
 
 def _html(heading: str, title: str, contents: Contents) -> str:
-    """Write a page that every mail reader shows: no style sheet, no picture, no link.
+    """Write a page that every mail reader shows, light or dark: no style sheet, no picture, no link.
 
     It has no table, and line breaks stand only where they do no harm: apprise makes the plain alternative
     of a mail out of it, a line of each block.
@@ -188,7 +206,8 @@ def _html(heading: str, title: str, contents: Contents) -> str:
     return "\n".join(
         (
             "<!DOCTYPE html>",
-            f'<html lang="en"><head><meta charset="utf-8"/><title>{html(title, TITLE_LIMIT)}</title></head>',
+            f'<html lang="en"><head><meta charset="utf-8"/>{_SCHEMES}',
+            f"<title>{html(title, TITLE_LIMIT)}</title></head>",
             f'<body><div style="{_PAGE}">',
             *filter(None, parts),
             "</div></body></html>\n",
@@ -202,7 +221,7 @@ def _heading(text: str) -> str:
 
 def _preformatted(heading: str, text: str) -> str:
     lines = "\n".join(html(line, LINE_LIMIT) for line in text.splitlines())
-    style = f"{_CODE};background:#f3f4f6;padding:10px;white-space:pre-wrap"
+    style = f"{_CODE};background:rgba(127,127,127,0.15);padding:10px;white-space:pre-wrap"
     return f'{_heading(heading)}<pre style="{style}">{lines}</pre>'
 
 
@@ -265,5 +284,10 @@ def _verbatim(document: str) -> str:
 
 
 def _excerpt(log: str) -> str:
-    lines = [one_line(line, LINE_LIMIT) for line in log[-EXCERPT_LIMIT:].splitlines()]
+    """Return the end of a log; what was cut off before it is an ellipsis on a line of its own."""
+    end = log[-EXCERPT_LIMIT:]
+    lines = [one_line(line, LINE_LIMIT) for line in end.splitlines()]
+    if len(end) < len(log):
+        # The first line may have begun before; it is left out, unless there is no other.
+        lines = ["…", *(lines[1:] or lines)]
     return "\n".join(lines)

@@ -31,6 +31,7 @@ class Mailbox:
     mails: list[Envelope] = field(default_factory=list)
     secure: list[bool] = field(default_factory=list)
     users: list[bytes] = field(default_factory=list)
+    password: str = PASSWORD
 
     async def handle_DATA(  # noqa: N802 - the library's name
         self, server: SMTP, session: Session, envelope: Envelope
@@ -45,7 +46,7 @@ class Mailbox:
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: LoginPassword
     ) -> AuthResult:
         del server, session, envelope, mechanism
-        good = data.login == USER.encode() and data.password == PASSWORD.encode()
+        good = data.login == USER.encode() and data.password == self.password.encode()
         if good:
             self.users.append(data.login)
         # Not handled: the server itself answers 535.

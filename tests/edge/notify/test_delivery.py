@@ -28,6 +28,7 @@ from reconciler.notify import (
 from reconciler.planning.notices.events import Event, Notice
 from reconciler.planning.notices.message import Contents, PackageLine, compose
 from tests.edge.notify.conftest import PASSWORD, USER, Mailbox
+from tests.labs.services import Services
 from tests.labs.webhook import Receiver
 
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
@@ -95,6 +96,7 @@ def host(tmp_path: Path, keep_secret: KeepSecret, capfd: pytest.CaptureFixture[s
         "example.org",
         "localhost",
         "starttls",
+        "insecure",
         "mode",
         "smtp",
         "from",
@@ -309,6 +311,70 @@ def test_one_setting_makes_a_private_authority_known_for_https_too(
     url = f"jsons://127.0.0.1:{secure_receiver.port}/t0ken-in-path"
     assert host.try_(url, trusting) == (Sent(),)
     assert len(secure_receiver.bodies) == 1
+
+
+def test_whom_the_system_trusts_is_trusted_for_https(
+    secure_receiver: Receiver, keep_secret: KeepSecret, tmp_path: Path, authority_file: Path
+) -> None:
+    url = f"jsons://127.0.0.1:{secure_receiver.port}/t0ken-in-path"
+    notifiers = Notifiers({"ops": FileSource(keep_secret("ops", url))})
+    said = []
+    for number, places in enumerate(
+        ([str(tmp_path / "none")], [str(tmp_path / "none"), str(authority_file)])
+    ):
+        outbox = Outbox(tmp_path / f"outbox{number}")
+        outbox.enqueue(_notice(), Route("ops", frozenset(Event)))
+        (done,) = outbox.deliver(AppriseSender(notifiers, authorities=places), NOW)
+        said.append(done.verdict)
+    assert isinstance(said[0], Down)
+    assert said[1] == Sent()
+
+
+def test_a_password_goes_nowhere_unencrypted_unless_the_address_says_so(
+    host: Host, cleartext: Mailbox
+) -> None:
+    url = _mail_url(cleartext.port, "none").replace("mailtos", "mailto").replace("&mode=none", "")
+    (verdict,) = host.try_(url)
+    assert isinstance(verdict, Down)
+    assert "would send its password unencrypted" in verdict.reason
+    assert (cleartext.mails, cleartext.users) == ([], [])
+    host.urls["ops"] = url + "&mode=insecure"
+    assert host.deliver(now=NOW + timedelta(minutes=1)) == (Sent(),)
+    assert cleartext.users == [USER.encode()]
+
+
+@pytest.mark.parametrize("password", [r"""p@:/?#[]!$&'()*+,;="%\ <>^`{|}~""", "päß wörd", "%41%", "\u202e"])
+def test_a_password_may_have_any_character(host: Host, cleartext: Mailbox, password: str) -> None:
+    cleartext.password = password
+    url = _mail_url(cleartext.port, "insecure", password).replace("mailtos", "mailto")
+    assert host.try_(url) == (Sent(),)
+    assert cleartext.users == [USER.encode()]
+
+
+@pytest.mark.parametrize("answer", [b"<!DOCTYPE html><h1>Log in to the network</h1>", b"", b"\xff\xfe", b"{"])
+def test_a_service_that_answers_something_else_has_taken_nothing(
+    host: Host, services: Services, authority_file: Path, answer: bytes
+) -> None:
+    services.answers = lambda _: (200, answer)
+    verdicts = host.try_(
+        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#ops", services.environment(str(authority_file))
+    )
+    assert verdicts == (Down("the service answered something that it does not say when it takes a message"),)
+
+
+def test_a_service_that_answers_nothing_at_all_cannot_be_reached(host: Host) -> None:
+    import socket  # noqa: PLC0415
+    import threading  # noqa: PLC0415
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            listener.accept()[0].close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        assert host.try_(_hook(listener.getsockname()[1])) == (Down("the service cannot be reached"),)
+        thread.join()
 
 
 def test_a_service_that_does_not_answer_is_left_and_counts_as_an_attempt(
