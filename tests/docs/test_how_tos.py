@@ -10,7 +10,7 @@ import trustme
 
 from reconciler.host.install.units import TIMER, WATCH, UnitInputs, unit_files
 from tests.labs.machine import LAB
-from tests.labs.pages import HOW_TO, ROOT, blocks, documents, to_follow
+from tests.labs.pages import HOW_TO, ROOT, blocks, commands, documents, to_follow
 from tests.labs.reader import FIRST, NOW_OPEN, OLD, POLICY, PROGRAM, PUSH, PYTHON, REPORTS, Reader, reading
 from tests.policy.updaters import DEBIAN, DNF4, PERIODIC
 
@@ -416,3 +416,47 @@ def test_signing_the_policy(reader: Reader) -> None:
 
     said = reader.follow(page, before={"git merge": push, "patchledger doctor": tell_the_host})
     assert "ada@example.org" in said["patchledger doctor"]
+
+
+def test_from_the_readme_to_a_first_applied_window(reader: Reader) -> None:
+    """What the README says of a host, and both pages that it leads to, with the timer that setup enables."""
+    (setup,) = (one.text for one in commands(ROOT / "README.md") if one.text == "patchledger setup")
+    to_apply = documents("apply-in-a-window.md")
+    reader.converse(
+        setup,
+        ("Id of this host", "web-01"),
+        ("Address of the policy repository", "ssh://git@git.example.org/policy.git"),
+        ("Its branch [main]", ""),
+        ("SSH private key", ""),
+        ("File of the servers' host keys", ""),
+        ("Trusted commit", ""),
+        ("Address of the report repository", "ssh://git@git.example.org/reports.git"),
+        ("Labels", "env=staging"),
+        ("Name of a notifier", "ops"),
+        ("Apprise URL of ops", "json://localhost/"),
+        ("Another notifier", ""),
+        ("Park", ""),
+        ("Time between two ticks [15m]", ""),
+        ("Do it (yes or no) [yes]", ""),
+    )
+    said = reader.conversed[setup]
+    assert "Would change 5 packages" in said
+    assert "web-01 ticks every 15 minutes" in said
+
+    reader.publish(to_apply)
+    ticks(reader)
+    assert "closed   Sun " in reader.run("patchledger status")
+    assert reader.run("dpkg-query -W delta") == "delta\t1.0\n"
+
+    reader.publish({"schedules/sunday-night.yaml": NOW_OPEN})
+    ticks(reader)
+    assert reader.run("dpkg-query -W alpha delta golf") == "alpha\t1.0\ndelta\t1.1\ngolf\t1.1\n"
+    assert "applied 2 changes (2 security)" in reader.run(
+        "patchledger log last; git -C /reports.git log hosts/web-01"
+    )
+    assert "applied 2 changes" in (reader.machine.lab / "notices").read_text()
+
+
+def ticks(reader: Reader) -> None:
+    """Let the unit that the timer starts do its work."""
+    reader.run("systemctl start patchledger.service")

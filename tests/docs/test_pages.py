@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.labs.pages import HOW_TO, NOT_FOLLOWED, blocks, commands
+from tests.labs.pages import HOW_TO, NOT_FOLLOWED, ROOT, blocks, commands
 
 TESTS = Path(__file__).parents[1]
 PAGES = sorted(page.name for page in HOW_TO.glob("*.md"))
@@ -16,6 +16,25 @@ TYPED = re.compile(
     r"^(?:[#$] )?(?:patchledger|git|cat|curl|ssh\S*|scp|systemctl|apt\S*|dnf|zypper|scripts/\S+|install|sh) ",
     re.MULTILINE,
 )
+
+README = {
+    "git clone": "tests/e2e/test_quickstart.py",
+    "./scripts/quickstart": "tests/e2e/test_quickstart.py",
+    "patchledger --config": "tests/e2e/test_quickstart.py",
+    "scripts/package deb": "tests/labs/packages.py",
+    "patchledger setup": "tests/docs/test_how_tos.py",
+    "./scripts/test": "CONTRIBUTING.md",
+    "./scripts/check": "CONTRIBUTING.md",
+}
+"""Who does what the README prints, by how a command begins; the last two are what runs tests."""
+
+
+def test_each_command_of_the_readme_is_done_somewhere() -> None:
+    printed = [one.text for one in commands(ROOT / "README.md")]
+    assert [text for text in printed if not text.startswith(tuple(README))] == []
+    for start, where in README.items():
+        assert any(text.startswith(start) for text in printed)
+        assert (ROOT / where).exists()
 
 
 def test_each_how_to_is_followed_by_a_test() -> None:

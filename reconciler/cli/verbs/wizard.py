@@ -203,9 +203,13 @@ class Wizard:
         was_parked = self.draft.answer(("updaters",)) != "leave"
         if "updaters" in self.given or not self.found.updaters:
             return
-        names = ", ".join(awake or [one.name for one in self.found.updaters])
-        said = "would upgrade packages beside patchledger" if awake else "does nothing by itself"
-        park = confirm(self.terminal, f"{names} {said}. Park it, until cleanup", default=was_parked)
+        names = awake or [one.name for one in self.found.updaters]
+        idle, them = (
+            ("does nothing by itself", "it") if len(names) == 1 else ("do nothing by themselves", "them")
+        )
+        said = "would upgrade packages beside patchledger" if awake else idle
+        question = f"{' and '.join(names)} {said}. Park {them}, until cleanup"
+        park = confirm(self.terminal, question, default=was_parked)
         self.draft = self.draft.with_answer(("updaters",), "park" if park else "leave")
 
     # --- One question -----------------------------------------------------------------------------------
