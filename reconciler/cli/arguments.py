@@ -7,6 +7,7 @@ import argparse
 from typing import TypeAlias
 
 from reconciler import __version__
+from reconciler.cli.parser import Parser
 from reconciler.cli.verbs import fleet_commands as fleet
 from reconciler.cli.verbs.policy import commands as policy
 from reconciler.host import DEFAULT_CONFIG
@@ -31,7 +32,7 @@ output went away"""
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line; the chosen verb is ``command`` (and ``subcommand``)."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="patchledger",
         description=_DESCRIPTION,
         epilog=_EPILOG,

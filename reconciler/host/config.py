@@ -29,7 +29,17 @@ from reconciler.policy.managers import ManagerName
 from reconciler.policy.problems import Problem
 from reconciler.policy.remotes import open_remote
 from reconciler.policy.shards import name_of, ranked
-from reconciler.policy.values import HOST_NAME, LABEL_KEY, REPOSITORY_NAME, names_a_branch, refuse
+from reconciler.policy.values import (
+    BRANCH,
+    COMMIT,
+    CREDENTIAL,
+    HOST_NAME,
+    LABEL_KEY,
+    REPOSITORY_NAME,
+    VARIABLE,
+    names_a_branch,
+    refuse,
+)
 from reconciler.policy.yamltext import parse_documents, validate
 
 
@@ -68,15 +78,11 @@ Address = Annotated[str, Field(min_length=1), AfterValidator(_open_address)]
 
 
 # Which variables is not restricted: whoever may write this file says what runs as root anyway.
-VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+VariableName = Annotated[str, Field(pattern=VARIABLE)]
 # A number is written without quotes wherever it is no key.
 GuestId = Annotated[str, BeforeValidator(_text_of_number), Field(pattern=HOST_NAME)]
 GuestTag = Annotated[str, BeforeValidator(_text_of_number), Field(pattern=r"^[^\s,;]+$")]
 VariableValue = Annotated[str, Field(pattern=r"^[^\x00]*$")]
-
-
-REF = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$"
-"""Name of a branch that can be followed."""
 
 
 class PolicyRemote(Strictly):
@@ -85,7 +91,7 @@ class PolicyRemote(Strictly):
     remote: Address
     """URL or absolute path of the policy repository (https, ssh, file or a path)."""
 
-    ref: str = Field(default="main", pattern=REF)
+    ref: str = Field(default="main", pattern=BRANCH)
     """Branch that is followed."""
 
 
@@ -175,7 +181,7 @@ class Trust(Strictly):
     max_head_age: Length | None = None
     """How old the newest commit may be for anything to be applied; ``policy heartbeat`` renews it."""
 
-    floor: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")
+    floor: str | None = Field(default=None, pattern=COMMIT)
     """Commit the policy must descend from; setting it also accepts a rewritten history once."""
 
     @model_validator(mode="after")
@@ -192,7 +198,7 @@ class Trust(Strictly):
 class Notifier(Strictly):
     """Where one notifier's secret URL is kept; exactly one of the two."""
 
-    credential: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+$")
+    credential: str | None = Field(default=None, pattern=CREDENTIAL)
     """Name of a systemd credential (a file of ``$CREDENTIALS_DIRECTORY``)."""
 
     file: AbsolutePath | None = None
@@ -217,7 +223,7 @@ class Proposals(Strictly):
     repository: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$")
     """What it calls the policy repository; without it, the path of ``policy.remote``."""
 
-    credential: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+$")
+    credential: str | None = Field(default=None, pattern=CREDENTIAL)
     """Name of a systemd credential (a file of ``$CREDENTIALS_DIRECTORY``) that holds the token."""
 
     file: AbsolutePath | None = None

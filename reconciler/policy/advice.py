@@ -26,6 +26,9 @@ MAPPINGS: Mapping[str, str] = {
     "labels": "{env: production}",
     "versions": '{nginx: "1.22.1-9"}',
     "scripts": '{apt-update.sh: "sha256:..."}',
+    "policy": '{remote: "ssh://git@git.example.org/policy.git"}',
+    "reports": '{remote: "ssh://git@git.example.org/reports.git"}',
+    "notifiers": "{ops: {file: /etc/patchledger/ops.url}}",
 }
 """How a mapping of some key is written."""
 
@@ -47,6 +50,9 @@ _MISSING: Mapping[str, str] = {
     "name": "give it a name of its own: `name: NAME`",
     "packages": "name the packages: `packages: [nginx]`",
     "action": "say what to do: `action: hold`",
+    "host": "give an id, such as web-01",
+    "policy": "write `policy: {remote: ADDRESS}`",
+    "remote": "give the address of the repository",
 }
 _OTHER_WORDS: Mapping[str, Sequence[str]] = {
     "start": ("from",),
@@ -65,6 +71,9 @@ _OTHER_WORDS: Mapping[str, Sequence[str]] = {
     "valid_until": ("expires",),
     "window": ("schedule",),
     "require": ("requires",),
+    "address": ("file",),
+    "url": ("file", "remote"),
+    "address_file": ("file",),
 }
 _OTHER_VALUES: Mapping[str, str] = {
     "yum": "dnf",

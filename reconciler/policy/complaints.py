@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -82,7 +82,7 @@ def _sentence(model: type[BaseModel], details: ErrorDetails, path: Path, written
     match details["type"]:
         case "missing":
             return "is required", advice.of_missing(key)
-        case "literal_error":
+        case "literal_error" | "enum":
             choices = re.findall(r"'([^']*)'", context["expected"])
             wanted = f"{'is not' if len(choices) == 1 else 'is not one of'} {', '.join(choices)}"
             return f"{_shown(value)} {wanted}", advice.of_value(value, choices) if isinstance(
@@ -128,6 +128,10 @@ def _fallback(value: object, context: Mapping[str, Any]) -> str:
 _PLAIN: dict[str, Callable[[object, Mapping[str, Any]], str]] = {
     "string_type": lambda value, _: f"{_shown(value)} is not a text",
     "int_type": lambda value, _: f"{_shown(value)} is not a whole number",
+    "int_parsing": lambda value, _: f"{_shown(value)} is not a whole number",
+    "int_from_float": lambda value, _: f"{_shown(value)} is not a whole number",
+    "bool_type": lambda value, _: f"{_shown(value)} is neither true nor false",
+    "bool_parsing": lambda value, _: f"{_shown(value)} is neither true nor false",
     "greater_than": lambda *_: "must be longer than zero",
     "greater_than_equal": lambda value, context: f"{_shown(value)} is less than {context['ge']}",
     "less_than_equal": lambda value, context: f"{_shown(value)} is more than {context['le']}",
@@ -170,13 +174,17 @@ def _keys_of(models: set[type[BaseModel]]) -> set[str]:
 
 
 def _models_at(model: type[BaseModel], location: Iterable[str | int]) -> set[type[BaseModel]]:
-    """Return the models of a location, followed through the annotations."""
+    """Return the models of a location, followed through the annotations; none where any key may stand."""
     models: set[type[BaseModel]] = {model}
+    of_any_key: set[type[BaseModel]] | None = None
     for part in location:
         if isinstance(part, int):
             continue
         if _is_marker(part):
             models = {found for found in models if part[1:-1] in found.model_fields} or models
+            continue
+        if of_any_key is not None:
+            models, of_any_key = of_any_key, None
             continue
         annotations = [
             field.annotation
@@ -185,7 +193,8 @@ def _models_at(model: type[BaseModel], location: Iterable[str | int]) -> set[typ
             if (field.alias or name) == part
         ]
         models = {found for annotation in annotations for found in _models_in(annotation)}
-    return models
+        of_any_key = models if any(get_origin(annotation) is dict for annotation in annotations) else None
+    return models if of_any_key is None else set()
 
 
 def _models_in(annotation: object) -> set[type[BaseModel]]:

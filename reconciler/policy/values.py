@@ -31,6 +31,10 @@ GLOB = r"^\S{1,255}$"
 PACKAGE_GLOB = r"^[A-Za-z0-9*?\[][A-Za-z0-9.+_@~*?\[\]!-]{0,254}(?::[A-Za-z0-9_-]+)?$"
 PACKAGE = r"^[A-Za-z0-9][A-Za-z0-9.+_@~-]*(?::[A-Za-z0-9_-]+)?$"
 HELD = rf"{PACKAGE.removesuffix('$')}(?:=[^\s,<>=!]+)?$"
+BRANCH = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$"
+COMMIT = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
+VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+CREDENTIAL = r"^[A-Za-z0-9._-]+$"
 UNIT = r"^[A-Za-z0-9:_.\\@-]+$"
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 DURATION = r"^(?=[0-9])(?:[0-9]{1,4}w)?(?:[0-9]{1,5}d)?(?:[0-9]{1,6}h)?(?:[0-9]{1,7}m)?(?:[0-9]{1,8}s)?$"
@@ -68,6 +72,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     PACKAGE_GLOB: ("is not a package name or pattern", 'write "name", "name*" or "name:arch"'),
     PACKAGE: ("is not a package name", 'write "name" or "name:arch", without patterns'),
     HELD: ("is not a package name", 'write "name", "name:arch" or "name=version", without patterns'),
+    BRANCH: ("is not the name of a branch", "write it as git has it, such as main"),
+    COMMIT: ("is not the full id of a commit", "write all its digits, as `git rev-parse HEAD` prints them"),
+    VARIABLE: ("is not the name of a variable", "use letters, digits and '_', and no digit first"),
+    CREDENTIAL: ("is not the name of a credential", "use letters, digits, '.', '_' and '-', and no path"),
     UNIT: ("is not the name of a systemd unit", 'write "nginx" or "nginx.service"'),
     DIGEST: ("is not a SHA-256 pin", 'write "sha256:" and 64 hexadecimal digits in small letters'),
     TIME_OF_DAY: ("is not a time of day", 'write "HH:MM", with quotes, from "00:00" to "23:59"'),
@@ -325,7 +333,7 @@ def check_start(text: str) -> str:
     try:
         named = calendar_of(text).timezone
     except ValueError as error:
-        meant = _start_meant(text)
+        meant = start_meant(text)
         raise (refuse(*meant) if meant else explained(error)) from None
     if named is not None:
         raise refuse(
@@ -338,8 +346,8 @@ _CRON = re.compile(r"(?:[0-9*/,-]+\s+){4}[0-9A-Za-z*/,#-]+")
 _TWELVE_HOURS = re.compile(r"(.*?)\b([0-9]{1,2})(?::([0-9]{2}))?\s*([ap])\.?m\.?", re.IGNORECASE)
 
 
-def _start_meant(text: str) -> tuple[str, str] | None:
-    """Return message and hint for a start in words that another tool has."""
+def start_meant(text: str) -> tuple[str, str] | None:
+    """Return message and hint for a start in words that another tool has, ``None`` for any other one."""
     if _CRON.fullmatch(text.strip()):
         return f"{text!r} is a cron expression", f'write `cron: "{text.strip()}"` instead of `start`'
     if text.startswith("@"):

@@ -99,7 +99,7 @@ def test_what_is_missing_names_the_option() -> None:
 def test_one_answer_is_judged_by_itself() -> None:
     draft = Draft().with_answer(("tick",), "15")
     assert draft.mistakes(("tick",)) == ["has no unit (write 15m for minutes, 15h for hours or 15d for days)"]
-    assert draft.mistakes(("host",)) == ["is required"]
+    assert draft.mistakes(("host",)) == ["is required (give an id, such as web-01)"]
     assert draft.with_answer(("tick",), None).answer(("tick",)) is None
 
 

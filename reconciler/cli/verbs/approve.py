@@ -16,7 +16,7 @@ from reconciler.cli.wiring.fleet import folder_of, sources
 from reconciler.errors import Misuse
 from reconciler.fleet.reading import Gathered, last_gathered, read_fleet, reports_of
 from reconciler.gitops.revision import read_revision
-from reconciler.host.config import REF, Config, load_config
+from reconciler.host.config import Config, load_config
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.fleet.approving import Terms, by_digest, by_versions
 from reconciler.planning.fleet.waiting import Selector, Waiting, WaitingPlan, chosen, waiting
@@ -26,7 +26,7 @@ from reconciler.planning.text.wording import changes_of, listed, minute, short_d
 from reconciler.policy.load import PolicyFile, Rejected, Revision, load
 from reconciler.policy.match import is_pattern
 from reconciler.policy.problems import visible
-from reconciler.policy.values import DURATION, MOMENT, as_duration
+from reconciler.policy.values import BRANCH, DURATION, MOMENT, as_duration
 from reconciler.policy.zones import end_instant, parse_moment, shifted, zone
 from reconciler.reconcile.policy_in_force import rejection
 
@@ -201,7 +201,7 @@ def _propose(config: Config, fleet: _Fleet, selector: Selector, terms: Terms, op
     from reconciler.gitops.working_copy import BranchDraft, Clone
 
     base = options.base or config.policy.ref
-    if not re.fullmatch(REF, base):
+    if not re.fullmatch(BRANCH, base):
         # To git it could be a refspec, which moves a branch of the clone.
         raise Misuse(f"--base {visible(base)} is no name of a branch", "name the branch that hosts follow")
     clone = Clone(Path(options.folder), options.remote)

@@ -37,7 +37,7 @@ from reconciler.errors import (
     worst,
 )
 from reconciler.gitops.revision import read_folder
-from reconciler.host.config import REF, ReportRemote, load_config
+from reconciler.host.config import ReportRemote, load_config
 from reconciler.host.install.credentials import folder_beside
 from reconciler.host.machine.clock import SystemClock
 from reconciler.planning.facts.matching import facts_of_guest
@@ -55,6 +55,7 @@ from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
 from reconciler.policy.match import HostFacts, system_of
 from reconciler.policy.problems import visible
 from reconciler.policy.resolve import Effective, Resolver, resolve
+from reconciler.policy.values import BRANCH
 from reconciler.policy.windows import Schedule
 from reconciler.reconcile.assess import Assessment, Finding, decide_again
 from reconciler.reconcile.memory import routes_of
@@ -120,7 +121,7 @@ def _tried(aimed: Aim, ref: str) -> Iterator[Wiring]:
     Raises:
         Misuse: It cannot be a branch's name.
     """
-    if not re.fullmatch(REF, ref):
+    if not re.fullmatch(BRANCH, ref):
         raise Misuse(f"--policy-ref {visible(ref)} is no branch's name", "give one of the policy repository")
     config = aimed.config
     with tempfile.TemporaryDirectory(prefix="patchledger-") as folder:

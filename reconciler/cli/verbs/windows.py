@@ -18,7 +18,7 @@ from reconciler.cli.showing.terminal import Format
 from reconciler.errors import Misuse
 from reconciler.planning.reporting.schema import LocalTime
 from reconciler.planning.text.canonical import plain
-from reconciler.policy.values import as_duration
+from reconciler.policy.values import as_duration, start_meant
 from reconciler.policy.windows import (
     HORIZON,
     Freeze,
@@ -146,6 +146,9 @@ def _previewed(options: WindowsOptions) -> Window | None:
     try:
         return _window(options)
     except ValueError as error:
+        if meant := start_meant(options.start or ""):
+            said, hint = meant
+            raise Misuse(said, hint.replace("`cron: ", "`--cron ").replace("`start`", "--start")) from None
         raise Misuse(str(error) if any(expressions) else "the expression is empty", _SYNTAX_HINT) from None
 
 

@@ -51,7 +51,9 @@ _HEAD = """\
 def _one_address(value: object) -> object:
     """Refuse what is no address without quoting it, since it may be nearly one."""
     if not isinstance(value, str) or _ADDRESS.fullmatch(value.strip()) is None:
-        raise refuse("is not one apprise URL", "write one line such as mailtos://user:password@host?to=…")
+        raise refuse(
+            "is not one apprise URL", "write it in one line that begins with a service, such as mailtos://"
+        )
     return value.strip()
 
 
@@ -163,7 +165,7 @@ class Draft:
             return str(problem)
         option = OPTIONS.get(problem.path)
         return f"{problem.path or 'the answers'}: {problem.message}" + (
-            f" (give {option} or --answers FILE)" if option and not advice else advice
+            f" (give {option} or --answers FILE)" if option and problem.message == "is required" else advice
         )
 
 

@@ -23,8 +23,8 @@ def facts(
     """Return the host, or with ``HOST/GUEST`` the guest, that the arguments describe.
 
     Raises:
-        Misuse: A label is not ``KEY=VALUE``, or it is said in two ways whose guest it is, or of none what it
-            is called.
+        Misuse: A label is not ``KEY=VALUE``, ``os`` is none of os-release(5), or it is said in two
+            ways whose guest it is, or of none what it is called.
     """
     home, slash, own = name.rpartition("/")
     if slash and (not home or not own or "/" in home):
@@ -38,6 +38,9 @@ def facts(
     for key, equals, _ in pairs:
         if not key or not equals:
             raise Misuse(f"--label {key} is not KEY=VALUE", "write --label env=production")
+    written = "-".join(os.lower().split())
+    if os != written:
+        raise Misuse(f"--os {quoted(os)} is no system", f"write {written}, as in /etc/os-release")
     os_id, os_version = system_of(os)
     own_labels = {key: value for key, _, value in pairs}
     return HostFacts(own, own_labels, os_id, os_version, manager, guest_of, guest_name or "")

@@ -62,7 +62,8 @@ def schema(name: str, folder: str | None, form: str) -> int:
     text = made.get(f"{wanted}{_SUFFIX}")
     if text is None:
         known = [file.removesuffix(_SUFFIX) for file in made]
-        raise Misuse(f"there is no schema {name}", nearest(name, known) or f"known: {', '.join(known)}")
+        of_kind = f"did you mean kinds/{name}?" if f"kinds/{name}" in known else nearest(name, known)
+        raise Misuse(f"there is no schema {name}", of_kind or "see `policy schema --write DIR`")
     sys.stdout.write(text)
     return 0
 
