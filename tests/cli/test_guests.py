@@ -8,6 +8,23 @@ from jsonschema import Draft202012Validator
 
 from reconciler.cli import main
 from reconciler.cli.showing.interfaces import schema
+from reconciler.cli.wiring.aimed import refuse
+from reconciler.errors import Misuse, ReconcilerError, exit_code
+from reconciler.planning.facts.guests import (
+    NEEDS_ITS_OWN,
+    FrozenGuest,
+    Gone,
+    Guest,
+    GuestKind,
+    Locked,
+    Moved,
+    Running,
+    State,
+    Stopped,
+    Template,
+    Unsupported,
+    why_not,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,3 +75,35 @@ def test_without_guests_in_the_configuration_none_is_looked_for(
         "notes": [],
         "unmeant": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "hint"),
+    [
+        (Stopped(), 5, "start it"),
+        (FrozenGuest(), 5, "let its processes go on"),
+        (Locked("backup"), 5, "wait for it to end; after a crash `pct unlock 101`"),
+        (Template(), 2, "a guest that is made of it"),
+        (Moved("pve2\n\x1b[31m"), 2, "ask on pve2"),
+        (Gone(), 2, "nobody has it"),
+        (Unsupported(f"it is a virtual machine: {NEEDS_ITS_OWN}"), 2, "set patchledger up inside"),
+        (Unsupported("its id 101 is that of lxc web as well"), 2, "`patchledger guests`"),
+    ],
+)
+def test_why_a_guest_cannot_be_looked_into_is_one_line_and_what_to_do(
+    state: State, code: int, hint: str
+) -> None:
+    guest = Guest("101", GuestKind.PROXMOX, "web", state, left_out=why_not(state))
+    with pytest.raises(ReconcilerError) as refused:
+        refuse(guest)
+    assert exit_code(refused.value) == code
+    assert refused.value.message.startswith(f"guest 101: {why_not(state)}"[:20])
+    assert hint in refused.value.hint
+    assert refused.value.hint.isprintable()
+
+
+def test_one_that_is_left_out_by_wish_is_not_waited_for_however_it_is() -> None:
+    for state in (Running(), Stopped()):
+        guest = Guest("101", GuestKind.PROXMOX, "web", state, left_out="guests.except names id 101")
+        with pytest.raises(Misuse, match=r"guests\.except names id 101"):
+            refuse(guest)

@@ -37,7 +37,9 @@ def tick_in(wiring: Wiring, guest: Guest, break_glass: BreakGlass | None) -> Gue
         try:
             state = restored(wiring.folder.recall(), wiring.queue, wiring.site.branch)
             in_force = wiring.ticker.assessor.follow(state)
-            came = in_guests(wiring, in_force, waits=False).tick(guest, break_glass)
+            inside = in_guests(wiring, in_force, waits=False)
+            with inside.outliving.told():
+                came = inside.tick(guest, break_glass)
         except Misuse as error:
             # Nothing in a guest is a mistake of whoever called us.
             raise Stalled(f"guest {guest.id}: {error.message}", error.hint, error.reason) from error

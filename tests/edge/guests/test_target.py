@@ -74,6 +74,10 @@ def test_one_guest_from_plan_to_run(pve: Hypervisor, acting: Acting) -> None:
     assert pve.run("log") == (0, f"No run yet: {pve.seen}/log holds none.\n")
     code, said = pve.run("explain", "labapp", "--target", "web")
     assert (code, "by run " in said) == (0, True), said
+    code, said = pve.run("explain", "labapp", "--since", "2026-01-01", "--target", "web")
+    assert (code, "labapp:all 1.0 → 1.1: planned" in said) == (0, True), said
+    code, said = pve.run("plan", "--target", "web", "--policy-ref", "main")
+    assert (code, "by main, and not by" in said, "pve1/201: up to date" in said) == (0, True, True), said
     code, said = pve.run("status", "--target", "201")
     assert (code, said.partition("\n")[0]) == (0, "pve1/201: up to date"), said
     assert "--target 201` shows it" in said
