@@ -464,6 +464,10 @@ _RULES = {
 }
 
 
+_RULES_OF_GUESTS = {"from_", "only", "except_", "wait"}
+"""Labels stand in the guests' own reports; how many are looked after at a time changes nothing of it."""
+
+
 def digest_of_rules(config: Config) -> str:
     """Identify what of a configuration decides what is done here, for the host's reports.
 
@@ -477,6 +481,9 @@ def digest_of_rules(config: Config) -> str:
         mode="json",
         include=_RULES,
     )
+    if config.guests is not None:
+        rules["guests"] = config.guests.model_dump(mode="json", by_alias=True, include=_RULES_OF_GUESTS)
+        rules["guests"]["environment"] = sorted(config.guests.environment)
     rules |= {
         "environment": sorted(config.environment),
         "heartbeat": config.reports.heartbeat.total_seconds(),

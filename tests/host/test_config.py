@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Misuse
-from reconciler.host.config import Config, load_config
+from reconciler.host.config import Config, digest_of_rules, load_config
 
 SMALLEST = "host: web-01\npolicy: {remote: /srv/policy.git}\n"
 
@@ -228,3 +228,17 @@ def test_a_folder_of_somebody_else_further_up_is_refused(tmp_path: Path) -> None
 def test_a_variable_that_no_process_can_be_given_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(Misuse, match="environment"):
         load_config(config(tmp_path, SMALLEST + f"environment: {text}\n"))
+
+
+def test_what_is_said_of_guests_is_among_the_rules_of_a_host(tmp_path: Path) -> None:
+    def digest(guests: str) -> str:
+        return digest_of_rules(load_config(config(tmp_path, f"{SMALLEST}{guests}")))
+
+    proxmox = "guests: {from: proxmox"
+    rules = ("", ", wait: 5m", ", only: {ids: [101]}", ", except: {ids: [101]}", ", environment: {A: x}")
+    told = [digest(f"{proxmox}{more}}}\n") for more in rules]
+    told += [digest(""), digest("guests: {from: incus}\n")]
+    assert len(set(told)) == len(told)
+    for same in (", parallel: 7", ", labels: {'101': {env: x}}", ", hooks_dir: /srv/hooks"):
+        assert digest(f"{proxmox}{same}}}\n") == told[0]
+    assert digest(f"{proxmox}, environment: {{A: a secret}}}}\n") == told[4], "no value of a variable"
