@@ -25,6 +25,7 @@ from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.forges.places import ForgeKind
 from reconciler.planning.text import canonical
 from reconciler.planning.text.untrusted import one_line, redacted
+from reconciler.resources import page
 
 AT_MOST = 16 * 2**20
 """Bytes of one answer: a hundred pull requests with the longest texts that forges take."""
@@ -33,7 +34,7 @@ _AGAIN = "nothing to do: the next run goes on"
 _LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT)
 _NO_ACCESS: Mapping[int, str] = {
     HTTPStatus.UNAUTHORIZED: "put a token that is valid into proposals.file or proposals.credential",
-    HTTPStatus.FORBIDDEN: "let the token write pull requests: docs/how-to/propose-approvals.md",
+    HTTPStatus.FORBIDDEN: f"let the token write pull requests: {page('how-to/propose-approvals')}",
 }
 _NOT_FOUND = "look at proposals.api and proposals.repository, and whether the token may see that"
 _REFUSED = "see what it says; the next run tries again"

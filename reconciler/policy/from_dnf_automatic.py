@@ -170,7 +170,7 @@ class _Conversion:
         if via is None or not ways & _MAILERS:
             return {}
         message = "addresses are no part of policy: the policy sends to the notifier `mail`"
-        hint = "write its address into the configuration of each host, as docs/how-to/send-mail.md tells"
+        hint = "write its address into the configuration of each host, as the how-to “Send mail” tells"
         self.left.append(via.problem(message, hint))
         always = self.entries.get(("emitters", "emit_no_updates"))
         is_always = always is not None and always.value.lower() in _TRUE

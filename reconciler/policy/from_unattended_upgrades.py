@@ -313,7 +313,7 @@ class _Conversion:
         if address is None:
             return {}
         message = "addresses are no part of policy: the policy sends to the notifier `mail`"
-        hint = "write its address into the configuration of each host, as docs/how-to/send-mail.md tells"
+        hint = "write its address into the configuration of each host, as the how-to “Send mail” tells"
         self.left.append(address.problem(message, hint))
         report = self._own("MailReport")
         only_errors = self._is_on("MailOnlyOnError", default=False)

@@ -11,7 +11,7 @@ _DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 _POLICY = Sample(
     head="Every setting of a Policy, as it is by default, or with an example where that is no value. Take the"
-    " # away from what this policy is to say. The reference of each: docs/reference/policy.md.",
+    " # away from what this policy is to say. The page “policy” of the reference explains each.",
     written={
         "kind": "Policy",
         "name": "every-option",
@@ -52,8 +52,8 @@ _POLICY = Sample(
 _SETUP = Sample(
     head="Every answer of `patchledger setup --answers FILE`, as it is by default, or with an example where"
     " that is no value. Take the # away from what is to be said. All but `updaters`, and the address of a"
-    " notifier, stands in config.yaml in the same form. The reference of each:"
-    " docs/reference/configuration.md.",
+    " notifier, stands in config.yaml in the same form. The page “configuration”"
+    " of the reference explains each.",
     written={
         "host": "web-01",
         "policy.remote": "git@git.example.org:ops/policy.git",

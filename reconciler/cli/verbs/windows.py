@@ -32,6 +32,7 @@ from reconciler.policy.windows import (
     rrule_window,
 )
 from reconciler.policy.zones import parse_moment, start_instant, zone
+from reconciler.resources import page
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -42,7 +43,6 @@ YEARS = range(1971, 2190)
 _LARGEST_COUNT = 1000
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _HEADS = ("START", "END", "LENGTH", "SCHEDULE", "BLOCKED BY")
-_SYNTAX_HINT = "see docs/reference/windows.md for the syntax"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,8 @@ def _previewed(options: WindowsOptions) -> Window | None:
         if meant := start_meant(options.start or ""):
             said, hint = meant
             raise Misuse(said, hint.replace("`cron: ", "`--cron ").replace("`start`", "--start")) from None
-        raise Misuse(str(error) if any(expressions) else "the expression is empty", _SYNTAX_HINT) from None
+        said = str(error) if any(expressions) else "the expression is empty"
+        raise Misuse(said, f"see {page('reference/windows')} for the syntax") from None
 
 
 def _window(options: WindowsOptions) -> Window | None:

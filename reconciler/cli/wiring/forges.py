@@ -8,6 +8,7 @@ from reconciler.errors import Misuse, ReconcilerError
 from reconciler.host.config import Config, Proposals
 from reconciler.host.install import credentials
 from reconciler.ownership import read_secret
+from reconciler.resources import page
 
 _LONGEST = 4096
 _TOKEN = re.compile(r"[!-~]+")
@@ -22,9 +23,8 @@ def proposals_of(config: Config) -> Proposals:
         Misuse: There is none.
     """
     if config.proposals is None:
-        hint = (
-            "add proposals: {file: /etc/patchledger/forge-token}; docs/how-to/propose-approvals.md tells all"
-        )
+        told = page("how-to/propose-approvals")
+        hint = f"add proposals: {{file: /etc/patchledger/forge-token}}; {told} tells all"
         raise Misuse("the configuration names no forge to propose on", hint)
     return config.proposals
 
