@@ -107,7 +107,7 @@ def tick_guests(wiring: Wiring, configured: str) -> GuestsTick:
     inside = InGuests(wiring, said, kept, told.in_force)
     looks = Looks.read(wiring.folder.read(LOOKS), view.key(told.in_force))
     fates, found, looks = _in_each(inside, found, looks, told)
-    _part(inside, found, told)
+    has_parted = _part(inside, found, told)
     wiring.folder.write(LOOKS, looks.to_json())
     fates = {**fates, **not_back(kept, found.guests)}
     found = replace(found, guests=tuple(_unfinished(kept, one) for one in found.guests))
@@ -115,7 +115,7 @@ def tick_guests(wiring: Wiring, configured: str) -> GuestsTick:
     wiring.guests.rows = guest_rows(found, wiring.config.host, fates, reported)
     unseen = {one.id for one in found.guests if not one.left_out} - set(looks.of)
     wiring.guests.policy_commit = told.in_force.state.commit
-    _leave(wiring, view, looks, is_all=not (unseen or told.failures or told.away))
+    _leave(wiring, view, looks, is_all=not (unseen or has_parted or told.failures or told.away))
     return told
 
 
@@ -277,18 +277,23 @@ def _went(guest: Guest) -> State | None:
     return None if isinstance(state, Running) else state
 
 
-def _part(inside: InGuests, found: Inventory, told: GuestsTick) -> None:
+def _part(inside: InGuests, found: Inventory, told: GuestsTick) -> bool:
     """Report of guests that were looked after, and are nowhere here now, where they went.
 
     One that went during this very tick is left to the next, which sees whether it is so.
+
+    Returns:
+        Whether one went: its row says so once, and the next tick leaves it out.
     """
-    known = inside.kept.known()
+    known, has_parted = inside.kept.known(), False
     for guest in found.guests:
         if guest.id in known and farewell(guest.state) and guest.id not in told.away:
+            has_parted = True
             try:
                 told.notices += filter(None, [inside.farewell(guest)])
             except ReconcilerError as error:
                 told.failures.append(_of(guest, error))
+    return has_parted
 
 
 def _unfinished(kept: GuestFolders, guest: Guest) -> Guest:

@@ -44,10 +44,10 @@ def entered(acting: Acting) -> set[str]:
 
 def settle(hypervisor: Hypervisor) -> None:
     """Make ticks until nothing is left to do over."""
-    for _ in range(2):
+    for _ in range(2):  # the first look applies nothing, and so does not stand
         code, said = hypervisor.run()
         assert code == 0, said
-    assert entered(hypervisor.acting) == {"201", "204"}
+        assert entered(hypervisor.acting) == {"201", "204"}
 
 
 def is_quiet(hypervisor: Hypervisor) -> bool:
