@@ -13,7 +13,9 @@ standard input closed, two pipes and no other descriptor, and
 
 What is at work inside is known by a mark in its environment, whatever became of the command that brought it
 there: that one may be killed, and what it began goes on. Only processes of the guest's own namespace are
-looked at, so that no guest can be busy in the name of another; one that lies delays itself.
+looked at, so that no guest can be busy in the name of another; one that lies delays itself. What a process
+says of itself is read from its memory, which whoever is root in there can have wait for ever: so another
+process reads it, and has its time. One that cannot be read in that time counts as busy.
 
 Imports the standard library alone: it runs where nothing else can be imported.
 """
@@ -39,9 +41,13 @@ _FOR_EVER = "-"
 _PLACE = b"--place"
 _CHUNK = 65536
 _HEAD = 4096
+_MOST = 1024 * 1024  # bytes that are read of what a process says of itself; the mark is at its beginning
+_WORK, _END = "--is-at-work", "--end"
+_FOUND, _NONE = b"yes\n", b"no\n"
 _PATIENCE = 1.0  # seconds between two questions whether it goes on
 _LINGER = 10  # of these questions, for which others may still write when all else has ended
 _ROUNDS = 100
+_LOOKING = 20.0  # seconds
 _SOON = 0.05  # seconds
 _LATE = "what was begun in the guest took too long, and was ended"
 _ENDED = "the command that enters the guest ended with "
@@ -104,45 +110,95 @@ def arguments(
     return (*COMMAND, str(limit), until, mark, namespace, *argv)
 
 
-def is_at_work(mark: str, namespace: str, proc: Path = Path("/proc")) -> bool:
+def is_at_work(mark: str, namespace: str, proc: str = "/proc", patience: float = _LOOKING) -> bool:
     """Tell whether a script that bears a mark is at work in the guest of a namespace, or about to enter it.
 
     What packages started and left behind bears the mark too, and is not meant.
+
+    Args:
+        mark: As for :func:`arguments`.
+        namespace: As for :func:`arguments`.
+        proc: The kernel's view of processes.
+        patience: Seconds until nobody waits any more for what a process in the guest says of itself.
     """
-    own = f"{MARK}={mark}".encode()
-    for pid in _pids(proc):
-        # The client, and what has not yet become the shell inside: the mark is one of its first arguments.
-        words = _words(proc / pid / "cmdline", _HEAD)
-        if own in words and _is_of(proc / pid, namespace, or_ours=True):
-            return True
-        # The shell: it was told its place.
-        if (
-            _is_of(proc / pid, namespace)
-            and own in _words(proc / pid / "environ")
-            and _PLACE in _words(proc / pid / "cmdline")
-        ):
-            return True
-    return False
+    found = _looked(_WORK, mark, namespace, proc, patience)
+    return found is None or found
 
 
 def end(mark: str, namespace: str) -> None:
     """End all that bears a mark in the guest of a namespace, also what it starts meanwhile.
 
-    Whatever multiplies faster than it can be ended is left after some seconds.
+    Whatever multiplies faster than it can be ended, or cannot be looked at, is left after some seconds.
     """
     until = monotonic() + _LINGER * _PATIENCE
-    while monotonic() < until:
-        found = [pid for pid in _pids(Path("/proc")) if _is_marked(pid, mark, namespace)]
-        if not found:
-            return
-        for pid in found:
-            _kill(pid, mark, namespace)
+    while (left := until - monotonic()) > 0 and _looked(_END, mark, namespace, "/proc", left):
         selectors.DefaultSelector().select(_SOON)
+
+
+def _looked(what: str, mark: str, namespace: str, proc: str, patience: float) -> bool | None:
+    """Have another process look at those of a guest; tell whether it found any, ``None`` where it is late."""
+    source, its_end = os.pipe()
+    try:
+        nothing = ((os.POSIX_SPAWN_OPEN, one, os.devnull, os.O_RDWR, 0) for one in (0, 2))
+        pid = os.posix_spawn(
+            COMMAND[0],
+            [*COMMAND, what, mark, namespace, proc],
+            {},
+            file_actions=[*nothing, (os.POSIX_SPAWN_DUP2, its_end, 1)],
+            setsid=True,
+        )
+        os.close(its_end)
+        its_end = -1
+        with selectors.DefaultSelector() as selector:
+            selector.register(source, selectors.EVENT_READ)
+            is_late = not selector.select(patience)
+        said = b"" if is_late else os.read(source, len(_FOUND))
+    finally:
+        os.close(source)
+        if its_end >= 0:
+            os.close(its_end)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(
+            pid, signal.SIGKILL
+        )  # it has nothing more to say; until it is reaped, its number is its own
+    for _ in range(_ROUNDS):
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            break
+        selectors.DefaultSelector().select(_SOON)
+    return None if said not in {_FOUND, _NONE} else said == _FOUND
+
+
+def _look(what: str, mark: str, namespace: str, proc: str) -> None:
+    """Look at the processes of a guest; say whether any is meant, and end those that are to be ended."""
+    found = [pid for pid in _pids(Path(proc)) if _MEANT[what](Path(proc) / pid, mark, namespace)]
+    for pid in found if what == _END else ():
+        _kill(pid, mark, namespace)
+    os.write(1, _FOUND if found else _NONE)
+
+
+def _is_work(process: Path, mark: str, namespace: str) -> bool:
+    own = f"{MARK}={mark}".encode()
+    # Whose it is comes first: one of another guest is not even read.
+    if not _is_of(process, namespace, or_ours=True):
+        return False
+    # The client, and what has not yet become the shell inside: the mark is one of its first arguments.
+    if own in _words(process / "cmdline", _HEAD):
+        return True
+    # The shell: it was told its place.
+    return (
+        _is_of(process, namespace)
+        and own in _words(process / "environ", _MOST)
+        and _PLACE in _words(process / "cmdline", _MOST)
+    )
 
 
 def main() -> None:
     """Start the command that enters a guest, and stay until all is told."""
     _close_inherited()
+    if sys.argv[1] in _MEANT:
+        what, mark, namespace, proc = sys.argv[1:]
+        _look(what, mark, namespace, proc)
+        return
     limit, until, mark, namespace, *argv = sys.argv[1:]
     ends_at = None if until == _FOR_EVER else monotonic() + float(until)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
@@ -308,15 +364,17 @@ def _kill(pid: str, mark: str, namespace: str) -> None:
         process = os.pidfd_open(int(pid))
         try:
             # Looked at again, since now the number cannot become another's.
-            if _is_marked(pid, mark, namespace):
+            if _is_marked(Path("/proc") / pid, mark, namespace):
                 signal.pidfd_send_signal(process, signal.SIGKILL)
         finally:
             os.close(process)
 
 
-def _is_marked(pid: str, mark: str, namespace: str) -> bool:
-    process = Path("/proc") / pid
-    return _is_of(process, namespace) and f"{MARK}={mark}".encode() in _words(process / "environ")
+def _is_marked(process: Path, mark: str, namespace: str) -> bool:
+    return _is_of(process, namespace) and f"{MARK}={mark}".encode() in _words(process / "environ", _MOST)
+
+
+_MEANT = {_WORK: _is_work, _END: _is_marked}
 
 
 def _is_of(process: Path, namespace: str, *, or_ours: bool = False) -> bool:
@@ -335,20 +393,17 @@ def _is_our_users(process: Path) -> bool:
 
 
 def _pids(proc: Path) -> Iterator[str]:
-    own = str(os.getpid())
-    return (path.name for path in proc.iterdir() if path.name.isdigit() and path.name != own)
+    # Whoever asks bears the mark itself, as the one that stands in between.
+    own = {str(os.getpid()), str(os.getppid())}
+    return (path.name for path in proc.iterdir() if path.name.isdigit() and path.name not in own)
 
 
-def _words(file: Path, size: int = -1) -> Sequence[bytes]:
+def _words(file: Path, size: int) -> Sequence[bytes]:
     try:
         with file.open("rb", buffering=0) as text:
-            return _all(text.read(size) or b"") if size > 0 else _all(text.readall() or b"")
+            return (text.read(size) or b"").split(b"\0")
     except OSError:
         return ()
-
-
-def _all(text: bytes) -> Sequence[bytes]:
-    return text.split(b"\0")
 
 
 if __name__ == "__main__":

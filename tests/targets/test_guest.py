@@ -175,6 +175,33 @@ def test_it_is_at_work_until_the_work_is_over_whoever_is_gone(tmp_path: Path) ->
     assert not target.is_at_work(tmp_path)
 
 
+def process_of(proc: Path, number: str, namespace: str) -> Path:
+    """Make what the kernel shows of a process of a guest, as far as it is looked at."""
+    made = proc / number
+    (made / "ns").mkdir(parents=True)
+    (made / "ns/pid").symlink_to(namespace)
+    (made / "cmdline").write_bytes(b"sleep\0infinity\0")
+    (made / "environ").write_bytes(b"HOME=/root\0")
+    return made
+
+
+def test_one_that_lets_nobody_read_what_it_is_counts_as_busy_and_holds_nobody_up(tmp_path: Path) -> None:
+    """Its memory may be on a file system of the guest that never answers, as a pipe does here."""
+    silent = process_of(tmp_path, "4711", "pid:[1]") / "environ"
+    assert not drain.is_at_work("f" * 32, "pid:[1]", str(tmp_path))
+    silent.unlink()
+    os.mkfifo(silent)
+    assert drain.is_at_work("f" * 32, "pid:[1]", str(tmp_path), patience=0.5)
+
+
+def test_one_of_another_guest_is_not_even_read(tmp_path: Path) -> None:
+    for name in ("cmdline", "environ"):
+        silent = process_of(tmp_path / name, "4711", "pid:[2]") / name
+        silent.unlink()
+        os.mkfifo(silent)
+        assert not drain.is_at_work("f" * 32, "pid:[1]", str(tmp_path / name))
+
+
 def test_a_folder_of_this_machine_is_none_of_a_guest() -> None:
     target = GuestTarget(door(), GUARD)
     script = PatchScript.load(APT.script)
