@@ -9,7 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from reconciler.cli.showing.interfaces import schema
 from reconciler.cli.wiring.in_guests import FIRST
 from tests.e2e.site import git
 from tests.edge.guests.conftest import Acting, as_before, version
@@ -81,6 +83,13 @@ def test_one_guest_from_plan_to_run(pve: Hypervisor, acting: Acting) -> None:
     code, said = pve.run("status", "--target", "201")
     assert (code, said.partition("\n")[0]) == (0, "pve1/201: up to date"), said
     assert "--target 201` shows it" in said
+    told = json.loads(pve.run("status", "--target", "201", "--format", "json")[1])
+    Draft202012Validator(schema("status")).validate(told)
+    assert (told["host"], told["tick"]["state"], told["last_run"]["outcome"]) == (
+        "pve1/201",
+        "done",
+        "applied",
+    )
 
 
 def test_at_once_in_one_guest(pve: Hypervisor, acting: Acting) -> None:
