@@ -38,6 +38,10 @@ NOT_FOLLOWED: Mapping[tuple[str, str], str] = {
     ("install-a-package.md", "zypper install --allow-unsigned-rpm ./patchledger-0.1.0-1.x86_64.rpm"): (
         "needs what was built; tests/e2e/test_packages.py installs it by rpm"
     ),
+    ("pause.md", 'patchledger pause --target web --reason "a restore is being tried" --until 2h'): (
+        "needs a hypervisor; tests/edge/guests/test_how_to.py pauses a guest by the page about containers"
+    ),
+    ("pause.md", "patchledger resume --target web"): "the same",
     ("sign-the-policy.md", "curl -s https://github.com/web-flow.gpg | gpg --import"): "asks a real forge",
     ("sign-the-policy.md", _OF_FORGE): "needs the key of a real forge",
 }

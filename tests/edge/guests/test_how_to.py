@@ -16,11 +16,16 @@ from tests.edge.guests.conftest import Acting, as_before, version
 from tests.edge.guests.test_ticks import OPEN, window
 from tests.labs.apt import AptLab
 from tests.labs.guests import REPOSITORY
+from tests.labs.pages import HOW_TO, to_follow
 
-BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PAGE = (ROOT / "docs/how-to/patch-containers.md").read_text(encoding="utf-8")
-STEPS = re.split(r"^## \d\. .*$", PAGE, flags=re.MULTILINE)[1:]
-DOCUMENTS = dict(re.findall(r"^```yaml\n# (\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+PAGE = "patch-containers.md"
+TEXT = (HOW_TO / PAGE).read_text(encoding="utf-8")
+DOCUMENTS = dict(re.findall(r"^```yaml\n# (\S+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL))
+
+
+def typed(step: int) -> list[str]:
+    """Return the commands of a step as they are printed."""
+    return [one.text for one in to_follow(PAGE) if one.section.startswith(f"{step}. ")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ class Reader:
 
     def on_the_node(self, step: int) -> str:
         """Run the commands of a step; return all that they print. The first that fails ends them."""
-        text = "".join(BLOCK.findall(STEPS[step - 1])).replace("openssl", "labapp")
+        text = "\n".join(typed(step)).replace("openssl", "labapp") + "\n"
         variables = f"PATH={self.folder}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         done = subprocess.run(
             [*self.acting.node.entering, "env", "-C", str(self.folder), variables, "sh", "-exu"],
@@ -81,7 +86,7 @@ def write_policy(reader: Reader) -> str:
     plant(reader.folder / "policy", files)
     roles = ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL")
     who = dict.fromkeys(roles, "ada@example.org")
-    done = followed(BLOCK.findall(STEPS[0]), reader.folder / "policy", {**who, "PYTHONPATH": str(ROOT)})
+    done = followed(typed(1), reader.folder / "policy", {**who, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
