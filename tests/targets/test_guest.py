@@ -238,3 +238,21 @@ def test_it_needs_nothing_but_the_standard_library() -> None:
     )
     assert (done.returncode, done.stdout) == (0, b"here\n")
     assert drain.COMMAND[0] == sys.executable
+
+
+def test_what_another_guests_process_says_of_itself_is_not_even_read(tmp_path: Path) -> None:
+    """Who asks for one guest is not to depend on what another one has in its memory."""
+    process = tmp_path / "7"
+    (process / "ns").mkdir(parents=True)
+    (process / "ns" / "pid").symlink_to("pid:[2]")
+    said = []
+    for name in ("cmdline", "environ"):
+        os.mkfifo(process / name)
+        said.append(os.open(process / name, os.O_RDWR | os.O_NONBLOCK))
+        os.write(said[-1], b"x\0")
+    try:
+        assert not drain.is_at_work("mark", "pid:[1]", tmp_path)
+        assert [os.read(one, 10) for one in said] == [b"x\0", b"x\0"]
+    finally:
+        for one in said:
+            os.close(one)
