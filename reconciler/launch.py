@@ -24,6 +24,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import IO, NoReturn
 
 COMMAND = (sys.executable, "-I", "-S", __file__)
@@ -112,9 +113,9 @@ def is_at_work(folder: Path) -> bool:
         return False
 
 
-def wait(folder: Path) -> None:
-    """Wait until nothing is at work in ``folder``."""
-    while is_at_work(folder):
+def wait(folder: Path, until: float | None = None) -> None:
+    """Wait until nothing is at work in ``folder``, no longer than to an instant of the monotonic clock."""
+    while is_at_work(folder) and (until is None or monotonic() < until):
         select.select([], [], [], _PATIENCE)
 
 

@@ -293,7 +293,7 @@ class Guests(Strictly):
     """How many guests are looked after at a time."""
 
     wait: Duration = timedelta(hours=1)
-    """How long the hypervisor's own run waits for guests at work."""
+    """How long a run waits for a package manager that works in a guest, before it looks after all others."""
 
     environment: dict[VariableName, VariableValue] = Field(default_factory=dict)
     """Variables given to patch scripts in guests, none of them the host's."""

@@ -15,6 +15,7 @@ from reconciler.errors import ReconcilerError, Transient
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.journal import Attempt, Journal, legacy_attempt
+from reconciler.reconcile.ports.guest import StillAtWork
 from reconciler.reconcile.ports.target import AnyManager, AnyStore, Clock
 
 MOST_ATTEMPTS = 10
@@ -45,10 +46,15 @@ class Executions:
             journal: Of the run, as it is to be written down now.
             name: What the execution is called, where nothing of the run was called so before.
             instruction: What to do.
+
+        Raises:
+            StillAtWork: It goes on, and is found by the journal.
         """
         journal, folder = self._begun(journal, name)
         try:
             return journal, self.manager.apply(instruction, folder)
+        except StillAtWork:
+            raise
         except ReconcilerError as error:
             return journal, _not_started(error)
 
@@ -58,6 +64,8 @@ class Executions:
         journal, folder = self._begun(journal, name)
         try:
             return journal, self.manager.repair(journal.unfinished, folder)
+        except StillAtWork:
+            raise
         except ReconcilerError as error:
             return journal, _not_started(error)
 

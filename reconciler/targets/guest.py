@@ -21,13 +21,15 @@ import os
 import select
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 
 from reconciler import drain, launch, process
 from reconciler.errors import Stalled, Transient
 from reconciler.planning.facts.guests import GuestPlace, Running, State
 from reconciler.planning.text.untrusted import one_line
-from reconciler.reconcile.ports.guest import GuestAway
+from reconciler.reconcile.ports.guest import GuestAway, StillAtWork
 from reconciler.reconcile.ports.where import InGuest
 from reconciler.targets.local import Starter, as_argument, as_child, begin
 from reconciler.targets.service import Asking
@@ -87,6 +89,7 @@ class GuestTarget:
         starter: How :meth:`execute` starts what may not be stopped.
         asking: How :meth:`run` starts what has its time.
         limit: Bytes that are kept of each stream.
+        patience: How long :meth:`execute` waits, ``None`` for as long as it takes.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class GuestTarget:
         starter: Starter = as_child,
         asking: Asking = _as_asked,
         limit: int = drain.LIMIT,
+        patience: timedelta | None = None,
     ) -> None:
         self._door = door
         self._guard = guard
@@ -106,6 +110,7 @@ class GuestTarget:
         self._starter = starter
         self._asking = asking
         self._limit = limit
+        self._waits = patience
         fixed = {"PATH": process.BASE_PATH, "LC_ALL": "C.UTF-8", "HOME": "/root"}
         self._environment = {**fixed, **(environment or {})}
 
@@ -162,6 +167,7 @@ class GuestTarget:
         Raises:
             GuestAway: It has not begun, since the guest does not run.
             Stalled: It has not begun, and never will.
+            StillAtWork: It goes on longer than anybody waits here.
             Transient: As for :meth:`run`.
         """
         place, mark = self._place(), os.urandom(16).hex()
@@ -170,8 +176,11 @@ class GuestTarget:
         argv = drain.arguments(mark, place.pid_namespace, enter, seconds=None, limit=self._limit)
         # Whoever comes when we are gone must find what is inside, so this is there before anything begins.
         (folder / INSIDE).write_text(f"{mark} {place.pid_namespace}\n", encoding="ascii")
-        begin(self._starter, argv, process.environment({drain.MARK: mark}), folder)
+        begun, most = monotonic(), None if self._waits is None else self._waits.total_seconds()
+        begin(self._starter, argv, process.environment({drain.MARK: mark}), folder, within=most)
         while self.is_at_work(folder):
+            if self._waits is not None and monotonic() >= begun + self._waits.total_seconds():
+                raise StillAtWork(self._waits)
             select.select([], [], [], _PATIENCE)
 
     def is_at_work(self, folder: Path) -> bool:

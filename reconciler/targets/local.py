@@ -12,6 +12,7 @@ Where ``/proc`` is missing, the text is an argument, with the same promise.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 
 from reconciler import launch, process
 from reconciler.errors import Stalled
@@ -130,9 +131,15 @@ def as_argument(script: bytes, name: str) -> str:
 
 
 def begin(
-    starter: Starter, argv: Sequence[str], env: Mapping[str, str], folder: Path, text: bytes | None = None
+    starter: Starter,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    folder: Path,
+    text: bytes | None = None,
+    *,
+    within: float | None = None,
 ) -> None:
-    """Start what nothing ever stops, and return when it has ended.
+    """Start what nothing ever stops, and return when it has ended, or when nobody waits any more.
 
     Args:
         starter: How.
@@ -140,17 +147,20 @@ def begin(
         env: Its whole environment.
         folder: As for :meth:`LocalTarget.execute`.
         text: What it finds as standard input, sealed; ``None`` for nothing.
+        within: Seconds after which it is waited for no more; what has not begun by then never will.
 
     Raises:
         Stalled: It has not begun, and never will.
     """
+    until = None if within is None else monotonic() + within
     try:
         order = launch.order(argv, env, folder, text)
     except ValueError as error:
         raise Stalled(f"cannot start {argv[0]}: {error}") from error
-    code = process.run_detached(starter(launch.COMMAND, folder), stdin=order, folder=folder)
-    launch.wait(folder)
+    started = starter(launch.COMMAND, folder)
+    code = process.run_detached(started, stdin=order, folder=folder, within=within)
+    launch.wait(folder, until)
     if launch.withdraw(folder):
         words = (folder / "err").read_text(encoding="utf-8", errors="replace").strip()
         raise Stalled(words.splitlines()[-1] if words else f"{argv[0]} was not started: {code}")
-    launch.wait(folder)  # it began after all, between the two
+    launch.wait(folder, until)  # it began after all, between the two

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Unpack
 
@@ -18,7 +19,10 @@ from reconciler.transports.ways import WAYS, first_now, place_now, state_of, sto
 
 
 def target_of(
-    guest: Guest, environment: Mapping[str, str] | None = None, machine_id: str = ""
+    guest: Guest,
+    environment: Mapping[str, str] | None = None,
+    machine_id: str = "",
+    patience: timedelta | None = None,
 ) -> GuestTarget:
     """Return a guest of the inventory as a target.
 
@@ -29,6 +33,7 @@ def target_of(
         environment: As for :class:`reconciler.targets.guest.GuestTarget`.
         machine_id: What it had for one when it was looked at before, so that nothing is done in another guest
             that got its number; empty where that is not known.
+        patience: How long a transaction in it is waited for; ``None`` for as long as it takes.
 
     Raises:
         Stalled: There is no way into it.
@@ -54,6 +59,7 @@ def target_of(
         environment,
         starter=guest_starter(stopping(guest, way)),
         asking=asking(),
+        patience=patience,
     )
 
 

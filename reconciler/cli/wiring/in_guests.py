@@ -3,7 +3,7 @@
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -54,6 +54,9 @@ FIRST = "nothing is applied in a guest before a report of it has told what would
 
 KEPT_DEPTH = 1
 """How deep what is kept of a guest is looked into: what a tick leaves in there is on top."""
+
+_AT_LEAST = timedelta(seconds=15)
+"""How long a transaction is waited for, however short ``guests.wait`` is: so long may it take to begin."""
 
 _ASKED = 60.0
 """Seconds for a guest to say its machine id."""
@@ -158,7 +161,7 @@ class InGuests:
         is_first = state.snapshot is None
         used = _Unseen(folder.path, folder.id, self._clock.now()) if is_first else folder
         # From here on nothing is done in any other guest that gets its number meanwhile.
-        target = target_of(guest, self.said.environment, machine)
+        target = target_of(guest, self.said.environment, machine, max(self.said.wait, _AT_LEAST))
         done = self._ticker(guest, used, target).tick(break_glass)
         state = folder.recall().state
         pin = (state.pin or Pin(guest.id)).and_seen(guest.volume, machine)

@@ -1,7 +1,10 @@
 """What a tick may be told of a guest instead of an answer."""
 
+from datetime import timedelta
+
 from reconciler.errors import Transient
 from reconciler.planning.facts.guests import State, why_not
+from reconciler.policy.values import format_duration
 
 
 class GuestAway(Transient):
@@ -24,3 +27,19 @@ class GuestAway(Transient):
             f"Guest{type(state).__name__.removesuffix('Guest')}",
         )
         self.state = state
+
+
+class StillAtWork(Transient):
+    """What was begun in a guest goes on, and nobody waits for it any more: others are to be looked after.
+
+    The next tick finds it by its journal, and tells what it came to.
+
+    Args:
+        waited: How long that was.
+    """
+
+    def __init__(self, waited: timedelta) -> None:
+        super().__init__(
+            f"its package manager is still at work after {format_duration(waited)}",
+            "nothing stops it; the next run looks again",
+        )
