@@ -96,7 +96,8 @@ def _at_the_door(sections: Sections, read: Callable[[Sections], Read]) -> Read:
     except Exception as error:
         name = _section_of(error)
         where = f"section [{name}] of the patch script's output" if name else "the patch script's output"
-        raise Unparsable(f"{where} does not parse: {type(error).__name__}: {error!s:.80}") from error
+        # What Python says of it would help nobody: the output is kept, and the section is named.
+        raise Unparsable(f"{where} does not parse: something in it is of an unknown form") from error
 
 
 def _section_of(error: Exception) -> str:

@@ -142,9 +142,11 @@ def parse_ics(data: bytes) -> IcsCalendar:
         return _parsed(data)
     except (ValueError, MemoryError):
         raise
-    except Exception as error:  # noqa: BLE001 - icalendar raises what its own code happens to raise
-        problem = shortened(f"{type(error).__name__}: {error}")
-        raise ValueError(f"not an iCalendar file that can be understood: {problem}") from None
+    except RecursionError:
+        raise ValueError("not an iCalendar file that can be understood: it is nested too deep") from None
+    except Exception:  # noqa: BLE001 - icalendar raises what its own code happens to raise
+        said = "not an iCalendar file that can be understood: something in it is of an unknown form"
+        raise ValueError(said) from None
 
 
 def _parsed(data: bytes) -> IcsCalendar:
@@ -156,8 +158,10 @@ def _parsed(data: bytes) -> IcsCalendar:
             # It warns of what it guesses about a zone's name, which is read anew below.
             warnings.simplefilter("ignore")
             calendars = Calendar.from_ical(_WITHOUT_USE.sub(b"", data), multiple=True)
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except ValueError as error:
         raise ValueError(f"not an iCalendar file: {shortened(str(error))}") from None
+    except (KeyError, IndexError, TypeError):
+        raise ValueError("not an iCalendar file: something in it is of an unknown form") from None
     if not calendars or any(component.name != "VCALENDAR" for component in calendars):
         raise ValueError("not an iCalendar file: it has no VCALENDAR")
     components = [event for calendar in calendars for event in calendar.walk("VEVENT")]

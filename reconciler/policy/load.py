@@ -67,7 +67,7 @@ from reconciler.policy.placement import (
     is_read,
     misplaced,
 )
-from reconciler.policy.problems import MAX_PROBLEMS, Problem, dotted, quoted, shortened
+from reconciler.policy.problems import MAX_PROBLEMS, Problem, dotted, quoted
 from reconciler.policy.signers import PUBLISHERS_FILE, SIGNERS_FILE, Signer, fingerprint_of_line, read_signers
 from reconciler.policy.values import (
     REQUIREMENT,
@@ -421,8 +421,10 @@ class _Loader:
             yield
         except (MemoryError, FullError):
             raise  # The one is the machine's and tells nothing about the file, the other is ours.
-        except Exception as error:  # noqa: BLE001 - parsers of others raise what they like
-            what = f"cannot be understood: {type(error).__name__}: {shortened(str(error))}"
+        except RecursionError:
+            self._refuse(file, "cannot be understood: it is nested too deep", "write it in a simpler way")
+        except Exception:  # noqa: BLE001 - parsers of others raise what they like
+            what = "cannot be understood: something in it is of an unknown form"
             self._refuse(file, what, "write it in a simpler way")
 
     # --- files
