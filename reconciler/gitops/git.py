@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import Misuse
 from reconciler.ownership import check_ours
-from reconciler.policy.remotes import Remote, redact_url
+from reconciler.policy.remotes import Remote, redact_url, refuse_readable
 from reconciler.process import Completed, run
 
 if TYPE_CHECKING:
@@ -375,7 +375,10 @@ def _credential(remote: Remote, options: GitAccess) -> dict[str, str]:
     if remote.protocol not in {"http", "https"}:
         return {}
     if not options.credential:
+        if remote.password:
+            refuse_readable(remote, "a password")
         return {"PATCHLEDGER_GIT_USERNAME": remote.username, _ADDRESS_SECRET: remote.password}
+    refuse_readable(remote, f"the credential in {options.credential}")
     return {
         "PATCHLEDGER_GIT_FILE": options.credential,
         "PATCHLEDGER_GIT_KEY": _key_of_credential(options.credential),

@@ -6,7 +6,6 @@ does, and is kept nowhere.
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.gitops.failures import explain
@@ -15,7 +14,7 @@ from reconciler.gitops.objects import described
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.refs import is_oid
 from reconciler.gitops.report_queue import Identity
-from reconciler.policy.remotes import Remote, parse_remote, redact_url
+from reconciler.policy.remotes import Remote, parse_remote, redact_url, refuse_readable
 from reconciler.process import Completed
 
 _NAME = "policy"
@@ -68,9 +67,8 @@ class Pusher:
             Misuse: There is no such address, or the credential is of no use for it.
         """
         remote = parse_remote(self.remote)
-        if remote.protocol == "http" and (self.token or self.credential) and not _is_here(remote):
-            said = f"a token or password would travel readable to {redact_url(self.remote)}"
-            raise Misuse(said, "reach the policy by https:// or ssh")
+        if self.token or self.credential:
+            refuse_readable(remote, "a token or password")
         if self.token and remote.protocol == "ssh":
             raise Misuse("ssh takes a key, not a token", "name the file of a private key")
         if self.token:
@@ -78,10 +76,6 @@ class Pusher:
         if remote.protocol == "ssh":
             return remote, replace(self.options, identity=self.credential)
         return remote, replace(self.options, credential=self.credential)
-
-
-def _is_here(remote: Remote) -> bool:
-    return urlsplit(remote.url).hostname in {"127.0.0.1", "::1", "localhost"}
 
 
 def propose(

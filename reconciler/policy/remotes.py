@@ -18,6 +18,8 @@ _SCP_USERINFO = r"(?<![\w/])([\w.+-]+):([^\s/:'\"@]+)@"
 _CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+"
 # A token stands where the user's name should, as forges show it to copy.
 _OF_FORGES = r"gh[a-z]_\w{16,}|github_pat_\w{16,}|gl[a-z]+-[\w-]{16,}|[0-9a-f]{40}"
+_HERE = ("127.0.0.1", "::1", "localhost")
+_READABLE_HINT = "reach it by https:// or ssh"
 _PROTOCOLS = ("https", "http", "ssh", "file")
 
 
@@ -108,6 +110,22 @@ def open_remote(address: str) -> Remote:
     if remote.protocol.startswith("http") and "?" in remote.url:
         raise Misuse(f"{_quoted(address)} holds a query, where tokens stand", f"leave it out; {advice}")
     return remote
+
+
+def refuse_readable(remote: Remote, what: str) -> None:
+    """Refuse to send a secret where everybody on the way could read it, unless that is on this machine.
+
+    Args:
+        remote: That it would be offered to.
+        what: The secret, as people call it.
+
+    Raises:
+        Misuse: It would.
+    """
+    place = remote.authority.partition("://")[2]
+    host = place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]
+    if remote.protocol == "http" and host not in _HERE:
+        raise Misuse(f"{what} would travel readable to {redact_url(remote.url)}", _READABLE_HINT)
 
 
 def redact_url(text: str) -> str:

@@ -247,6 +247,24 @@ def test_a_credential_open_to_others_is_refused(tmp_path: Path, mode: int) -> No
     assert caught.value.hint == f"chmod 600 {credential}"
 
 
+def test_no_credential_of_a_host_travels_readable(tmp_path: Path, https: HttpsServer) -> None:
+    """Neither for policy nor for reports, whoever would answer, and whether or not it would be asked for."""
+    options = GitAccess(credential=str(https.credential))
+    for place in ("http://policy.invalid/p.git", "http://localhost.policy.invalid:80/p.git"):
+        with pytest.raises(Misuse, match=f"would travel readable to {place}") as caught:
+            fetch(tmp_path / "a", place, options)
+        assert caught.value.hint == "reach it by https:// or ssh"
+        with pytest.raises(Misuse, match="would travel readable to"):
+            push(tmp_path / "b", place, options, "web-01")
+    with pytest.raises(Misuse, match="a password would travel readable") as refused:
+        fetch(tmp_path / "a", f"http://host:{SECRET}@policy.invalid/p.git", GitAccess())
+    assert SECRET not in refused.value.message
+    # On this machine nobody is on the way; and what needs no credential is fetched as before.
+    for place, more in (("http://127.0.0.1:9/p.git", options), ("http://[::1]:9/p.git", options)):
+        with pytest.raises(Transient):
+            fetch(tmp_path / "a", place, more)
+
+
 @pytest.mark.parametrize(
     "options",
     [GitAccess(known_hosts="/nowhere"), GitAccess(identity="key"), GitAccess(identity='/a"b')],
