@@ -137,6 +137,16 @@ _RULES: tuple[_Rule, ...] = (
         "check git.ca_file, git.client_certificate and git.client_key",
     ),
     (
+        (
+            "from promisor remote",
+            "lazy fetching disabled",
+        ),  # ours never are: it is a clone that somebody made
+        Misuse,
+        "PartialClone",
+        "this clone holds only a part of the files",
+        "run `git fetch --refetch --no-filter` in it, or clone it anew without --filter",
+    ),
+    (
         ("couldn't find remote ref",),
         NoSuchBranch,
         "NoSuchPolicy",

@@ -17,6 +17,8 @@ from reconciler.gitops.git import Git
 _REGULAR = "100644"
 _PUSH = ("--quiet", "--no-follow-tags", "--recurse-submodules=no")
 """Push what the refspecs say and nothing else, whatever the configuration adds to other pushes."""
+_UTF8 = {"c": "i18n.commitEncoding=UTF-8"}
+"""What a message of ours is written in, whatever the clone says of those that people write."""
 _FALLBACK = ("patchledger", "patchledger@localhost")
 
 
@@ -70,7 +72,8 @@ def heartbeat(folder: Path) -> str:
     try:
         with git.Repo(folder, search_parent_directories=True) as repository:
             message = f"Show that the policy is fresh\n\nPolicy-Ref: {repository.active_branch.name}"
-            repository.git.commit("--quiet", "--allow-empty", "--only", "--gpg-sign", "--message", message)
+            made = repository.git(**_UTF8)
+            made.commit("--quiet", "--allow-empty", "--only", "--gpg-sign", "--message", message)
             return repository.head.commit.hexsha
     except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
         raise Misuse(f"{folder} is in no git repository", "give a clone of the policy repository") from error
@@ -187,7 +190,8 @@ class Clone:
         with tempfile.NamedTemporaryFile(prefix="patchledger-") as message:  # no argument may be that long
             message.write(draft.message.encode())
             message.flush()
-            return str(self._repository.git.commit_tree(*options, "-p", head, "-F", message.name, tree))
+            made = self._repository.git(**_UTF8)
+            return str(made.commit_tree(*options, "-p", head, "-F", message.name, tree))
 
 
 def _tree(own: Git, draft: BranchDraft, head: str) -> str:

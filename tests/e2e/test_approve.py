@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -104,6 +105,56 @@ def test_a_branch_is_pushed_that_approves_and_nothing_that_is_checked_out_is_tou
     assert found.approvals[0].value.plan == PLAN.digest
     assert found.approvals[0].value.match.name == ("web-01",)
     assert git(world.policy.path, "log", "-1", "--format=%s", branch) == f"Approve {SHORT} on web-01"
+
+
+@pytest.mark.parametrize("encoding", ["ISO-8859-1", "UTF-16"])
+def test_a_commit_is_written_in_utf8_whatever_the_clone_says_of_others(
+    world: FleetWorld, encoding: str
+) -> None:
+    git(world.folder / "clone", "config", "i18n.commitEncoding", encoding)
+    assert call(world, "web-01", "--expires", "30d", "--reason", "CHG-7: für → Köln") == 0
+    raw = git(world.policy.path, "cat-file", "commit", f"approve/plan-{SHORT}")
+    assert "CHG-7: für → Köln" in raw
+    assert "\nencoding " not in raw
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "rounded"),
+    [
+        ("30m", timedelta(minutes=30), timedelta(minutes=1)),
+        ("25h", timedelta(hours=25), timedelta(minutes=1)),
+        ("45s", timedelta(seconds=45), timedelta(minutes=1)),
+        ("1d", timedelta(days=1), timedelta(days=1)),
+    ],
+)
+def test_a_duration_ends_when_it_says(
+    world: FleetWorld, capsys: pytest.CaptureFixture[str], text: str, length: timedelta, rounded: timedelta
+) -> None:
+    """Half an hour lasted to the end of the day."""
+    began = SystemClock().now()
+    options = ("--expires", text, "--timezone", "Asia/Tokyo", "--dry-run", "--format", "json")
+    assert call(world, "web-01", *options) == 0
+    (document,) = told(capsys)["documents"].values()
+    found = load(files({"approvals/a.yaml": document, "policies/p.yaml": "kind: Policy\nname: p\n"}))
+    assert isinstance(found, Revision)
+    ends = found.approvals[0].value.ends()
+    assert began + length <= ends <= SystemClock().now() + length + rounded
+
+
+def test_a_clone_that_holds_only_a_part_is_told_with_what_to_do(
+    world: FleetWorld, ada: Key, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git(world.policy.path, "config", "uploadpack.allowFilter", "true")
+    clone = world.folder / "clone"
+    shutil.rmtree(clone)
+    git(world.folder, "clone", "-q", "--filter=blob:none", f"file://{world.policy.path}", str(clone))
+    world.policy.commit({"policies/q.yaml": "kind: Policy\nname: q\nmatch: {labels: {role: db}}\n"}, ada)
+    assert call(world, "web-01", "--expires", "30d") == 2
+    said = capsys.readouterr().err
+    assert "this clone holds only a part of the files" in said
+    assert "hint: run `git fetch --refetch --no-filter` in it, or clone it anew without --filter" in said
+    git(clone, "fetch", "--quiet", "--refetch", "--no-filter")
+    assert call(world, "web-01", "--expires", "30d") == 0
 
 
 @pytest.mark.parametrize("more", [(), ("--versions",)])

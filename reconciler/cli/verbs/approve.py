@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 from reconciler.cli.showing.forges import PullRequest
@@ -32,6 +32,7 @@ from reconciler.reconcile.policy_in_force import rejection
 
 _SHOWN_TARGETS = 3
 _LONGEST_REASON = 300
+_DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +145,13 @@ def reason_of(options: ApproveOptions) -> str:
 
 
 def _end(text: str, now: datetime, tz: tzinfo) -> str:
-    """Return an end as a document has it; of a duration the day on which it is over."""
+    """Return an end as a document has it: of whole days the day on which they are over, else the minute."""
     if re.fullmatch(DURATION, text):
-        return f"{shifted(now, as_duration(text)).astimezone(tz):%Y-%m-%d}"
+        length = as_duration(text)
+        ends = shifted(now, length)
+        if length % _DAY:
+            return f"{shifted(ends, _MINUTE - timedelta.resolution).astimezone(tz):%Y-%m-%d %H:%M}"
+        return f"{ends.astimezone(tz):%Y-%m-%d}"
     if not re.fullmatch(MOMENT, text):
         raise Misuse(f"--expires {visible(text)} is no date and no duration", "write 7d, or 2026-12-20")
     return text
