@@ -149,3 +149,8 @@ def test_redact_knows_tokens_in_the_path_and_short_passwords() -> None:
     )
     short = redact("password=xy!", secrets_of(Address("json://u:xy@host")))
     assert (slack, short) == ("no_team [redacted]", "password=[redacted]!")
+
+
+@pytest.mark.parametrize("address", ["syslog://", "dbus://", "json://localhost"])
+def test_an_address_may_be_nothing_but_its_scheme(address: str, keep_secret: KeepSecret) -> None:
+    assert _from_file(keep_secret("ops", address)).address("ops").reveal() == address

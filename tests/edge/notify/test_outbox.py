@@ -226,11 +226,54 @@ def test_a_damaged_file_is_set_aside_and_the_rest_is_sent(outbox: Outbox, tmp_pa
     assert first.with_suffix(".bad").exists()
 
 
+def test_what_was_set_aside_is_told_and_its_number_is_bounded(outbox: Outbox, tmp_path: Path) -> None:
+    for number in range(30):
+        outbox.enqueue(_notice(str(number)), ALL)
+        newest = max((tmp_path / "outbox").glob("*.json"))
+        newest.write_text("{")
+        outbox.pending()
+    assert len(list((tmp_path / "outbox").glob("*.bad"))) == 20
+    assert outbox.complaints(NOW) == (
+        "20 messages could not be read and will not be sent: outbox/*.bad of the state folder",
+    )
+
+
+def test_what_was_given_up_is_told_for_a_month(outbox: Outbox) -> None:
+    outbox.enqueue(_notice("a"), ALL)
+    service = Service(refuses=frozenset({"a"}))
+    for hours in range(3):
+        outbox.deliver(service, NOW + timedelta(hours=hours))
+    assert outbox.complaints(NOW + timedelta(days=29)) == (
+        "a message to ops given up since 2026-11-22: too long",
+    )
+    assert outbox.complaints(NOW + timedelta(days=31)) == ()
+
+
+@pytest.mark.parametrize(
+    "content", ["[", "[]", '{"refused": [{}]}', '{"refused": 7}', "\\xff", "[" * 100_000]
+)
+def test_a_damaged_file_of_what_was_given_up_is_none(outbox: Outbox, tmp_path: Path, content: str) -> None:
+    outbox.enqueue(_notice("a"), ALL)
+    (tmp_path / "outbox" / "refused").write_text(content)
+    assert outbox.complaints(NOW) == ()
+    outbox.deliver(Service(refuses=frozenset({"a"})), NOW)
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 61_000, b"\xff\n" * 9, b"0000000001 \n"])
+def test_a_damaged_memory_of_what_was_told_is_none(outbox: Outbox, tmp_path: Path, content: bytes) -> None:
+    outbox.enqueue(_notice("a"), ALL)
+    (tmp_path / "outbox" / "told").write_bytes(content)
+    assert [each.verdict for each in outbox.deliver(Service(), NOW)] == [Sent()]
+    assert not outbox.enqueue(_notice("a"), ALL)
+
+
 @pytest.mark.parametrize(
     ("field_name", "value"),
     [
         ("attempts", "x"), ("attempts", -1), ("attempts", 1.5), ("title", 7), ("text", None), ("to", ["ops"]),
         ("order", "1"), ("not_before", "2026-11-22T02:00:00"), ("at", 7), ("event", []), ("more", 1),
+        ("closes", 7), ("closes", [7]), ("incident", None), ("shorter", ["a"]), ("shorter", [["a"]]),
+        ("shorter", [["a", 7]]), ("receiver", 7), ("receiver", "../x"), ("refusals", True),
     ],
 )  # fmt: skip
 def test_a_file_with_a_wrong_value_is_set_aside(
