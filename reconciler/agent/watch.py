@@ -211,9 +211,9 @@ class Watch:
             os.execv(self._command[0], [*self._command, *sys.argv[1:]])  # noqa: S606 - ourselves, as we were started
         self._begin_tick(wake.cause)
 
-    def _installed(self) -> tuple[str, str]:
-        """Return what tells one installation of this program from another."""
-        return signature(_PROGRAM), os.path.realpath(self._command[0])
+    def _installed(self) -> tuple[str, str, str]:
+        """Return what tells one installation of this program from another, with another interpreter too."""
+        return signature(_PROGRAM), os.path.realpath(self._command[0]), os.path.realpath(sys.executable)
 
     def _begin_check(self) -> None:
         self._must_check = False

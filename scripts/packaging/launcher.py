@@ -7,7 +7,7 @@ the caller's environment and folder nor modules of the distribution are looked a
 import sys
 
 _FOLDER = sys.executable.removesuffix("/bin/python3")
-sys.path.append(f"{_FOLDER}/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages")
+sys.path.append(f"{_FOLDER}/site")
 
 _INTERRUPTED = 130
 

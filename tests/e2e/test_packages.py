@@ -4,8 +4,11 @@ Each machine is this one's files with systemd at work and no network, see :mod:`
 """
 
 import hashlib
+import importlib.metadata
 import json
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from tests.labs.machine import LAB, Machine
 from tests.labs.packages import HOME, ROOT, Built, build, other_version, run_build, spoil
@@ -100,6 +104,81 @@ def test_rpmlint_finds_nothing_but_what_is_named(built: Built) -> None:
     assert "0 errors, 0 warnings" in done.stdout, done.stdout
 
 
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+ARCHITECTURE = platform.machine()
+
+
+@pytest.fixture(scope="session")
+def unpacked(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = tmp_path_factory.mktemp("unpacked") / "tree"
+    subprocess.run(["dpkg-deb", "--extract", built.deb, tree], check=True)
+    return tree
+
+
+def test_its_modules_are_there_for_each_python_and_for_this_machine(unpacked: Path) -> None:
+    site = unpacked / HOME / "program/site"
+    for name in ("pydantic_core/_pydantic_core", "yaml/_yaml"):
+        found = {path.name for path in site.glob(f"{name}.*.so")}
+        stem = name.partition("/")[2]
+        wanted = (f"cpython-{one.replace('.', '')}-{ARCHITECTURE}-linux-gnu.so" for one in PYTHONS)
+        assert found == {f"{stem}.{one}" for one in wanted}
+    assert [path for path in unpacked.rglob("*") if re.search(r"python3\.\d", str(path))] == []
+
+
+def test_its_bill_names_every_part_by_its_content(unpacked: Path) -> None:
+    bill = json.loads((unpacked / "usr/share/doc/patchledger/sbom.cdx.json").read_bytes())
+    parts = {one["purl"]: one for one in bill["components"]}
+    pinned = (ROOT / "scripts/packaging/packaged.txt").read_text(encoding="utf-8")
+    installed = importlib.metadata.distributions(path=[str(unpacked / HOME / "program/site")])
+    ours = {
+        f"pkg:pypi/{canonicalize_name(one.name)}@{one.version}"
+        for one in installed
+        if one.name != "patchledger"
+    }
+    assert {purl for purl in parts if purl.startswith("pkg:pypi/")} == ours
+    for purl in ours:
+        hashes = [one["hashes"][0]["content"] for one in parts[purl]["externalReferences"]]
+        assert hashes
+        assert [one for one in hashes if f"--hash=sha256:{one}" not in pinned] == []
+    core = next(one for one in ours if "pydantic-core" in one)
+    assert len(parts[core]["externalReferences"]) == len(PYTHONS)
+    (needs,) = (one["dependsOn"] for one in bill["dependencies"] if one["ref"] == core)
+    assert len([one for one in needs if one.startswith("pkg:cargo/")]) > 50
+    references = {bill["metadata"]["component"]["bom-ref"], *(one["bom-ref"] for one in bill["components"])}
+    assert len(references) == len(bill["components"]) + 1
+    assert {ref for one in bill["dependencies"] for ref in (one["ref"], *one["dependsOn"])} <= references
+
+
+def test_every_licence_is_named_where_people_look(built: Built, unpacked: Path) -> None:
+    doc = unpacked / "usr/share/doc/patchledger"
+    bill = json.loads((doc / "sbom.cdx.json").read_bytes())
+    said = (doc / "copyright").read_text(encoding="utf-8")
+    (told,) = query(built.rpm, "--queryformat", "%{LICENSE}\n")
+    for one in bill["components"]:
+        licence = one["licenses"][0]["expression"]
+        assert f"  {one['name']} {one['version']}: {licence}\n" in said
+        # One of several is enough; what is joined by AND must all be there.
+        for each in re.sub(r"\([^()]* OR [^()]*\)", "", licence).split(" AND "):
+            choices = [choice.strip() for choice in each.split(" OR ") if choice.strip()]
+            assert not choices or any(choice in told for choice in choices), (one["name"], licence)
+
+
+_LINK = re.compile(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)")
+
+
+def test_every_page_that_a_page_names_is_there(unpacked: Path) -> None:
+    doc = unpacked / "usr/share/doc/patchledger"
+    assert (doc / "docs/reference/windows.md").is_file()
+    base = (doc / "README.md").resolve().parent
+    dead = [
+        f"{page.relative_to(base)}: {target}"
+        for page in base.rglob("*.md")
+        for target in _LINK.findall(page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert dead == []
+
+
 def test_the_same_commit_gives_the_same_bytes(built: Built, tmp_path: Path) -> None:
     run_build(tmp_path, "deb")
     (again,) = tmp_path.glob("*.deb")
@@ -111,7 +190,8 @@ def sha256(path: Path) -> str:
 
 
 def test_the_rpm_asks_for_what_it_needs_and_has_what_the_deb_has(built: Built) -> None:
-    assert {f"/usr/bin/{MINOR}", "git-core >= 2.34"} <= set(query(built.rpm, "--requires"))
+    pythons = "(/usr/bin/python3.14 or /usr/bin/python3.13 or /usr/bin/python3.12 or /usr/bin/python3.11)"
+    assert {pythons, "git-core >= 2.34"} <= set(query(built.rpm, "--requires"))
     assert query(built.rpm, "--provides") == sorted(
         [f"patchledger = {built.version}", f"patchledger({query_architecture(built.rpm)}) = {built.version}"]
     )
@@ -254,9 +334,7 @@ def test_a_half_done_upgrade_leaves_the_old_version_at_work(installed: Machine, 
 
 
 def test_a_damaged_installation_is_healed_by_installing_it_again(installed: Machine, built: Built) -> None:
-    installed.run(
-        "sh", "-c", f"echo broken >/{HOME}/program/lib/{MINOR}/site-packages/reconciler/__init__.py"
-    )
+    installed.run("sh", "-c", f"echo broken >/{HOME}/program/site/reconciler/__init__.py")
     installed.run("sh", "-c", f"find /{HOME}/ -path '*/reconciler/__pycache__/__init__*' -delete")
     assert "Traceback" in installed.run("patchledger", "--version", check=False)
     install(installed, built.deb)
