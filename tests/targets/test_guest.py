@@ -251,7 +251,7 @@ def test_what_another_guests_process_says_of_itself_is_not_even_read(tmp_path: P
         said.append(os.open(process / name, os.O_RDWR | os.O_NONBLOCK))
         os.write(said[-1], b"x\0")
     try:
-        assert not drain.is_at_work("mark", "pid:[1]", tmp_path)
+        assert not drain.is_at_work("mark", "pid:[1]", str(tmp_path))
         assert [os.read(one, 10) for one in said] == [b"x\0", b"x\0"]
     finally:
         for one in said:
