@@ -41,6 +41,13 @@ class Place:
     told: pytest.CaptureFixture[str]
 
     @property
+    def tested(self) -> list[str]:
+        """What each test of a notifier was called: it sends what opens an incident, then what closes it."""
+        titles = [body["title"] for body in self.receiver.bodies]
+        assert titles[1::2] == [one.replace(": failed", ": recovered") for one in titles[::2]]
+        return [one.removesuffix(": failed") for one in titles[::2]]
+
+    @property
     def config(self) -> Path:
         return self.folder / "etc" / "config.yaml"
 
@@ -128,9 +135,7 @@ def test_a_host_is_set_up_by_an_answers_file(place: Place) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in (place.config, secret)} == {0o600}
     assert "the policy can be fetched: main is at" in err
     assert "reports may be pushed to hosts/web-01" in err
-    assert [body["title"] for body in place.receiver.bodies] == [
-        "[patchledger] web-01: test of the notifier ops"
-    ]
+    assert place.tested == ["[patchledger] web-01: test of the notifier ops"]
     timer = (place.folder / "units" / "patchledger.timer").read_text()
     assert "OnCalendar=*:0/15" in timer
     assert (
@@ -454,20 +459,18 @@ def test_doing_it_twice_changes_nothing(place: Place) -> None:
 
 def test_a_test_message_is_sent_where_an_address_is_new_or_another_one(place: Place) -> None:
     place.set_up()
-    assert len(place.receiver.bodies) == 1
+    assert len(place.tested) == 1
     code, _, err = place.set_up()
-    assert (code, len(place.receiver.bodies)) == (0, 1)
+    assert (code, len(place.tested)) == (0, 1)
     assert "ok: notifier ops answers; nothing was sent" in err
     assert place.run("adjust", "--yes", "--label", "a=b")[0] == 0
-    assert len(place.receiver.bodies) == 1
+    assert len(place.tested) == 1
     other = f"{place.address}elsewhere/"
     assert place.set_up(notifiers={"ops": {"address": other, "keep": "file"}})[0] == 0
-    assert len(place.receiver.bodies) == 2
+    assert len(place.tested) == 2
     both = {"ops": {"address": other, "keep": "file"}, "chat": {"address": other, "keep": "file"}}
     assert place.set_up(notifiers=both)[0] == 0
-    assert [body["title"] for body in place.receiver.bodies[2:]] == [
-        "[patchledger] web-01: test of the notifier chat"
-    ]
+    assert place.tested[2:] == ["[patchledger] web-01: test of the notifier chat"]
 
 
 def test_several_report_repositories_are_set_up_kept_and_taken_back(place: Place) -> None:
@@ -526,7 +529,7 @@ def test_answers_come_from_options(place: Place) -> None:
     config = load_config(place.config)
     assert (config.host, config.labels) == ("db-01", {"env": "prod", "role": "db"})
     assert str(config.tick) == "0:30:00"
-    assert len(place.receiver.bodies) == 1
+    assert len(place.tested) == 1
 
 
 def test_an_address_comes_on_standard_input(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -541,7 +544,7 @@ def test_an_address_comes_on_standard_input(place: Place, monkeypatch: pytest.Mo
             *("--answers", str(place.answers(notifiers={}))),
         )
     assert code == 0, err
-    assert len(place.receiver.bodies) == 1
+    assert len(place.tested) == 1
 
 
 def test_a_label_is_added_to_those_of_the_host_and_dropped_by_name(place: Place) -> None:
@@ -568,7 +571,7 @@ def test_adjust_begins_with_the_present_answers(place: Place) -> None:
     config = load_config(place.config)
     assert (config.labels, str(config.tick), config.host) == ({"env": "prod"}, "1:00:00", "web-01")
     assert str(config.notifiers["ops"].file) == str(place.folder / "etc" / "secrets" / "ops")
-    assert len(place.receiver.bodies) == 1, "the notifier that is kept was only asked"
+    assert len(place.tested) == 1, "the notifier that is kept was only asked"
     code, _, err = place.run("adjust", "--yes", "--tick", "20m")
     assert code == 0, err
     assert "OnCalendar=*:0/20" in (place.folder / "units" / "patchledger.timer").read_text()
