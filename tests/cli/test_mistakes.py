@@ -11,6 +11,7 @@ from tests.cli.mistakes import ANSWERS, CONFIG, OPTIONS, RIGHT, SMALLEST
 from tests.e2e.site import git
 from tests.policy.mistakes import MISTAKES
 
+ROOT = Path(__file__).parents[2]
 MOST_LINES = 14
 LONGEST = 420
 
@@ -30,7 +31,7 @@ def said(
         except SystemExit as ended:  # of what reads options
             code = ended.code if isinstance(ended.code, int) else 1
         found = capsys.readouterr()
-        return code, (found.err or found.out).replace(str(tmp_path), "HERE")
+        return code, (found.err or found.out).replace(str(tmp_path), "HERE").replace(str(ROOT), "THERE")
 
     return run
 

@@ -117,7 +117,7 @@ def test_setup_asks_tests_shows_and_does(folder: Path, receiver: Receiver, talk:
     config = load_config(folder / "etc" / "config.yaml")
     assert (config.host, config.labels) == ("web-01", {"env": "test", "role": "web"})
     assert (config.trust.floor, str(config.tick)) == (head, "0:30:00")
-    assert len(receiver.bodies) == 1
+    assert len(receiver.bodies) == 2, "what opens an incident, and what closes it"
     assert config.notifiers["ops"].credential == "notifier-ops"
     assert SECRET.encode() not in (folder / "etc" / "credentials" / "notifier-ops.cred").read_bytes()
     _adjusted(folder, receiver, talk)
@@ -142,7 +142,7 @@ def _adjusted(folder: Path, receiver: Receiver, talk: Talk) -> None:
         assert person.end() == 0, person.text
     assert "nothing to do" in person.text
     assert (folder / "etc" / "config.yaml").read_text() == before
-    assert len(receiver.bodies) == 1, "an address that is kept is only asked"
+    assert len(receiver.bodies) == 2, "an address that is kept is only asked"
 
 
 def test_giving_up_changes_nothing(folder: Path, talk: Talk) -> None:
