@@ -11,6 +11,7 @@ from benchmarks.adopting import first_adoption
 from benchmarks.applying import apply, apply_steps
 from benchmarks.auditing import audit, audit_fleet
 from benchmarks.bench import WITNESS, Bench, Row, cpu, cpu_more, cpu_ratio, milliseconds, rss
+from benchmarks.guests import guests
 from benchmarks.impacts import impact
 from benchmarks.installation import PLAN
 from benchmarks.measure import Command, Spread, measure
@@ -153,6 +154,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "first-adoption": first_adoption,
     "fleet": fleet,
     "heartbeats": heartbeats,
+    "guests": guests,
     "impact": impact,
     "audit": audit,
     "audit-fleet": audit_fleet,
@@ -160,5 +162,5 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "apply": apply,
     "apply-steps": apply_steps,
 }
-LONG = frozenset({"apply-steps", "audit", "audit-fleet", "fleet", "impact", "reports-at-once"})
+LONG = frozenset({"apply-steps", "audit", "audit-fleet", "fleet", "guests", "impact", "reports-at-once"})
 """What is measured only where it is asked for by name."""
