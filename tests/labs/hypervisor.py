@@ -153,7 +153,11 @@ class Hypervisor:
         return self.inside(guest, "dpkg-query -W -f '${db:Status-Abbrev}${Version}' labapp")
 
     def is_to_wait(self, guest: str) -> None:
-        """Have the postinst stand still in the next run in a guest."""
+        """Have the postinst stand still in the next run in a guest.
+
+        What is done inside shows only when a guest is looked at, as each is by a new commit of policy.
+        """
+        self.policy()
         self.inside(guest, "rm -f /srv/reached /srv/go; mkfifo /srv/reached /srv/go")
 
     def reaches(self, root: str) -> None:

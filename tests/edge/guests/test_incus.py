@@ -105,6 +105,20 @@ def test_they_are_patched_in_the_window(hypervisor: Hypervisor) -> None:
     assert hypervisor.runs("db")[-1]["outcome"] == "applied"
 
 
+def test_a_tick_is_quiet_until_something_shows_from_outside(hypervisor: Hypervisor) -> None:
+    for _ in range(2):
+        code, said = hypervisor.run()
+    assert (code, "and no guest is to be looked at" in said) == (0, True), said
+    hypervisor.machine.run("incus", "pause", "db")
+    try:
+        assert hypervisor.run()[0] == 0
+        assert hypervisor.rows()["db"] == ("skipped", "it is frozen")
+    finally:
+        hypervisor.machine.run("incus", "start", "db")
+    code, said = hypervisor.run()
+    assert (code, hypervisor.rows()["db"]) == (0, ("fine", "up to date")), said
+
+
 @pytest.mark.parametrize("killed", ["client", "run"])
 def test_work_goes_on_when_what_began_it_is_killed(hypervisor: Hypervisor, killed: str) -> None:
     as_before(hypervisor)

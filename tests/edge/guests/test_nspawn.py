@@ -269,6 +269,24 @@ def test_a_tick_applies_in_it_and_gives_it_no_secret(hypervisor: Hypervisor, san
     sandboxed.inside("rm -f /srv/reached /srv/go; dpkg -i /srv/repository/labapp_1.0_all.deb")
 
 
+def test_a_tick_is_quiet_until_something_shows_from_outside(hypervisor: Hypervisor) -> None:
+    machine, unit = hypervisor.machine, "systemd-nspawn@web-1.service"
+    for _ in range(2):
+        code, said = hypervisor.run()
+    assert (code, "and no guest is to be looked at" in said) == (0, True), said
+    machine.run("systemctl", "freeze", unit)
+    try:
+        assert hypervisor.run()[0] == 0
+        assert hypervisor.rows()["web-1"] == ("skipped", "it is frozen")
+    finally:
+        machine.run("systemctl", "thaw", unit)
+    code, said = hypervisor.run()
+    assert (code, "nothing changed" in said) == (0, False), said
+    assert hypervisor.rows()["web-1"][0] != "skipped"
+    # As it applied what was put back by the test before.
+    hypervisor.inside("web-1", "dpkg -i /srv/repository/labapp_1.0_all.deb")
+
+
 def test_a_tick_that_is_killed_leaves_its_work_to_the_next(
     hypervisor: Hypervisor, sandboxed: Sandboxed
 ) -> None:
