@@ -412,6 +412,19 @@ def test_settings_that_let_more_happen_must_not_be_missed(before: str, after: st
     assert len(found.concerns[0].hosts) == 6
 
 
+def test_a_hypervisor_that_reboots_through_its_guests_freezes_must_not_be_missed() -> None:
+    def policy(guests: str) -> dict[str, str]:
+        said = f"reboot: {{when: if-required, guests: {guests}}}\n"
+        return {"policies/t.yaml": f"kind: Policy\nname: top\npriority: 9\n{said}"}
+
+    found = impact(policy("ignore"), old=policy("respect"))
+    assert perils(found) == [Peril.REBOOTS]
+    assert found.concerns[0].message == (
+        "they may reboot in their windows, also while a guest is at work or in a freeze"
+    )
+    assert perils(impact(policy("respect"), old=policy("ignore"))) == []
+
+
 _REBOOTING = "reboot: {when: if-required}"
 _APPROVED = "approval: required"
 

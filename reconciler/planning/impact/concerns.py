@@ -124,7 +124,16 @@ def _stops(effect: Effect) -> bool:
 def _begins_to_reboot(effect: Effect) -> bool:
     found = _setting(effect, "reboot.when")
     is_more = found is not None and (found.before == "never" or found.after == "always")
-    return is_more or Peril.REBOOTS in effect.begins
+    return is_more or _interrupts_guests(effect) or Peril.REBOOTS in effect.begins
+
+
+def _interrupts_guests(effect: Effect) -> bool:
+    return _becomes(effect, "reboot.guests", "ignore")
+
+
+def _reboots(effects: Sequence[Effect]) -> str:
+    also = ", also while a guest is at work or in a freeze" if any(map(_interrupts_guests, effects)) else ""
+    return f"they may reboot in their windows{also}"
 
 
 def _each(texts: Iterable[str]) -> str:
@@ -151,7 +160,7 @@ _CHECKS: tuple[tuple[Peril, Callable[[Effect], bool], Callable[[Sequence[Effect]
         _said("they begin to apply updates"),
     ),
     (Peril.STOPS_APPLYING, _stops, _said("they do not apply updates any more")),
-    (Peril.REBOOTS, _begins_to_reboot, _said("they may reboot in their windows")),
+    (Peril.REBOOTS, _begins_to_reboot, _reboots),
     (
         Peril.UNAPPROVED_REBOOTS,
         lambda one: one.reboots_unapproved,
