@@ -88,6 +88,8 @@ def check_there(manager: ManagerName, target: AnyTarget) -> None:
 
 def _asked(target: AnyTarget, probe: bytes, root: str) -> list[ManagerName]:
     done = target.run(probe, "detect", (root,), timeout=PROBE_TIMEOUT)
+    if done.truncated:
+        raise Stalled("which package manager is there was not said: what it says has no end")
     if done.timed_out:
         raise TimedOut(f"which package manager is there was not said within {PROBE_TIMEOUT:.0f} s")
     if done.returncode or done.truncated:

@@ -35,7 +35,7 @@ from reconciler.host.config import Guests
 from reconciler.host.state.fingerprint import digest, look, signature
 from reconciler.host.state.guests import GuestFolders
 from reconciler.planning.facts.guest_rows import GuestOutcome, GuestTold, farewell, guest_rows
-from reconciler.planning.facts.guests import Guest, Inventory, Running, State, why_not
+from reconciler.planning.facts.guests import Guest, Inventory, Running, State, Unsupported, why_not
 from reconciler.planning.facts.matching import unmeant
 from reconciler.planning.fleet.rows import TargetState, state_of
 from reconciler.planning.reporting.document import Report
@@ -245,9 +245,10 @@ def _looked_after(inside: InGuests, guest: Guest) -> _Came:
     try:
         came = inside.tick(guest)
     except GuestAway as error:
-        return _Came(None, (error,), error.state)
+        # That it is none of ours is how it is, and no failure.
+        return _Came(None, () if isinstance(error.state, Unsupported) else (error,), error.state)
     except ReconcilerError as error:
-        return _Came(GuestTold(GuestOutcome.FAILED, error.message), (_of(guest, error),))
+        return _Came(GuestTold(GuestOutcome.FAILED, _bare(guest, error)), (_of(guest, error),))
     except Exception as error:  # noqa: BLE001 - a defect that one guest brings out is not to cost the others their tick
         traceback.print_exc(file=sys.stderr)
         words = f"a defect of patchledger ({type(error).__name__})"
@@ -355,11 +356,16 @@ def _worst(report: Report, run: RunRecord | None, *, is_first: bool) -> tuple[Gu
             return has_more, decided(report) if report.plan.transaction else headline(report)
 
 
+def _bare(guest: Guest, error: ReconcilerError) -> str:
+    """Return what an error says, without its guest."""
+    return error.message.removeprefix(f"guest {guest.id}: ")
+
+
 def _of(guest: Guest, error: ReconcilerError) -> ReconcilerError:
     """Return a failure as that of a guest; nothing in a guest is a mistake of whoever called us."""
     if isinstance(error, GuestAway):
         return error  # it says so itself
-    said = f"guest {guest.id}: {error.message}"
+    said = f"guest {guest.id}: {_bare(guest, error)}"
     kind = Stalled if isinstance(error, Misuse) else type(error)
     if kind in {Stalled, Transient, PolicyRejected}:
         return kind(said, error.hint, error.reason)

@@ -17,6 +17,7 @@ from reconciler.cli.wiring.in_turn import FollowerInTurn, MessengerInTurn, Queue
 from reconciler.errors import Stalled, Transient
 from reconciler.gitops.report_branches import guest_branch
 from reconciler.host.config import Guests, digest_of_rules
+from reconciler.host.install.units import TIMER, WATCH
 from reconciler.host.machine.hooks import GuestHooks
 from reconciler.host.machine.locking import ROOTS_FOLDER, GuestLock
 from reconciler.host.state.fingerprint import look
@@ -25,7 +26,7 @@ from reconciler.host.state.guests import GuestFolders
 from reconciler.managers.scripted import GuestManager
 from reconciler.managers.scripts import TimedOut, guard_text
 from reconciler.planning.facts.guest_rows import farewell
-from reconciler.planning.facts.guests import Gone, Guest, GuestKind, Pin, State, why_not
+from reconciler.planning.facts.guests import Gone, Guest, GuestKind, Pin, State, Unsupported, why_not
 from reconciler.planning.facts.inventory import Previous, inventory_of
 from reconciler.planning.gates.recording import Recording, read_vouched, write
 from reconciler.planning.gates.types import BreakGlass, Pause
@@ -38,6 +39,7 @@ from reconciler.policy.managers import NAMES, ManagerName
 from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.assess import Assessor, decide_again
 from reconciler.reconcile.policy_in_force import InForce
+from reconciler.reconcile.ports.guest import GuestAway
 from reconciler.reconcile.ports.reports import Stored
 from reconciler.reconcile.ports.state import Recalled
 from reconciler.reconcile.ports.state import State as Remembered
@@ -57,6 +59,17 @@ KEPT_DEPTH = 1
 
 _AT_LEAST = timedelta(seconds=15)
 """How long a transaction is waited for, however short ``guests.wait`` is: so long may it take to begin."""
+
+_ITSELF = "its own: "
+_WHICH = f"""
+[ ! -r /etc/machine-id ] || cat /etc/machine-id
+for unit; do
+    for link in /etc/systemd/system/*.wants/"$unit"; do
+        [ ! -L "$link" ] || {{ echo "{_ITSELF}$unit" && exit 0; }}
+    done
+done
+""".encode()
+_OWN_UNITS = (TIMER, WATCH)
 
 _ASKED = 60.0
 """Seconds for a guest to say its machine id."""
@@ -334,16 +347,21 @@ def _machine_id(target: GuestTarget) -> str:
     """Return a guest's machine id, empty where it has none.
 
     Raises:
+        GuestAway: It is not ours: it has a patchledger of its own, which runs.
         ReconcilerError: It cannot be asked.
     """
-    text = guard_text()[0] + b"\n[ ! -r /etc/machine-id ] || cat /etc/machine-id\n"
-    done = target.run(text, "machine-id", (), timeout=_ASKED)
+    done = target.run(guard_text()[0] + _WHICH, "machine-id", _OWN_UNITS, timeout=_ASKED)
     if done.timed_out:
-        raise TimedOut(f"guest {target.where.id} does not answer within {_ASKED:.0f} s")
+        raise TimedOut(f"it does not answer within {_ASKED:.0f} s")
+    if done.truncated:
+        raise Stalled("what it says has no end")
     if done.returncode:
-        said = one_line(done.error_text, 300) or f"the question ended with {done.returncode}"
-        raise Stalled(f"guest {target.where.id}: {said}")
-    return machine_id_of(done.text.strip())
+        raise Stalled(one_line(done.error_text, 300) or f"the question ended with {done.returncode}")
+    machine, _, own = done.text.partition(_ITSELF)
+    if own:
+        unit = one_line(own, 60)
+        raise GuestAway(target.where.id, Unsupported(f"it patches itself: {unit} is enabled in it"))
+    return machine_id_of(machine.strip())
 
 
 def state_now(guest: Guest) -> State:
