@@ -6,6 +6,7 @@ The list is that of ``GET /1.0/instances?recursion=1`` in the default project (I
 import json
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -105,8 +106,15 @@ def read_instances(answer: bytes) -> list[tuple[Guest, str]]:
 def _instance(told: Mapping[str, Any]) -> tuple[Guest, str]:
     name = str(told.get("name", ""))
     place = told.get("location")
-    guest = Guest(suggested_id(name), GuestKind.INCUS, name, _state(told))
+    guest = Guest(suggested_id(name), GuestKind.INCUS, name, _state(told), volume=_made(told))
     return plainly_named(guest), str(place or _ALONE)
+
+
+def _made(told: Mapping[str, Any]) -> str:
+    """Return what no other instance has, also none that gets the name later; empty where it is not told."""
+    config = told.get("config")
+    unique = config.get("volatile.uuid") if isinstance(config, dict) else None
+    return f"instance {one_line(unique, 60)}" if isinstance(unique, str) and unique else ""
 
 
 def _state(told: Mapping[str, Any]) -> State:
@@ -129,7 +137,7 @@ def _state(told: Mapping[str, Any]) -> State:
 def _placed(guest: Guest, place: str, own: str) -> Guest:
     elsewhere = place not in {own, _ALONE}
     state: State = Moved(one_line(place, 63)) if elsewhere else guest.state
-    return Guest(guest.id, guest.kind, guest.name, state)
+    return replace(guest, state=state)
 
 
 def _name_of_server(answer: bytes) -> str:

@@ -19,6 +19,7 @@ from reconciler.planning.facts.guests import (
     Inspected,
     Locked,
     Moved,
+    Pin,
     Running,
     State,
     Stopped,
@@ -245,6 +246,20 @@ def test_instances_of_incus(tmp_path: Path) -> None:
         "win": Unsupported("it is a virtual machine: it needs its own patchledger"),
         "app": Unsupported("it is an application container: it needs its own patchledger"),
     }
+
+
+def test_an_instance_of_incus_that_gets_the_name_of_another_is_known_apart(tmp_path: Path) -> None:
+    seen = []
+    for number, unique in enumerate(("0c9d-1", "0c9d-1", "77aa-2", 5)):
+        path = tmp_path / str(number)
+        with serving(path, {ALL: [instance("web", config={"volatile.uuid": unique})]}):
+            (guest,) = incus.inspect((path,)).guests
+        seen.append(guest.volume)
+    first, again, another, odd = seen
+    assert not Pin("web", first).contradicted(again, "")
+    told = "its root is on instance 77aa-2, and was on instance 0c9d-1"
+    assert Pin("web", first).contradicted(another, "") == told
+    assert odd == ""
 
 
 def test_instances_of_other_members_of_a_cluster(tmp_path: Path) -> None:
