@@ -2,5 +2,5 @@
 
 STATUS_FILE = "status.json"
 TICK_FILE = "tick.json"
-WIDTHS = (80, 100, 140)
+WIDTHS = (60, 80, 100, 140)
 """Columns that the status is rendered for when a tick ends; the widest that fits is shown."""

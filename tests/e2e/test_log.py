@@ -172,11 +172,11 @@ def test_on_a_terminal_the_list_is_a_table_and_nobodys_text_is_markup(host: Site
     assert "\x1b[31m2026-11-01 02:00  failed  " in seen
 
 
-def on_terminal(*arguments: str) -> str:
-    """Run the command on a real terminal of 160 columns and return what it shows."""
+def on_terminal(*arguments: str, columns: int = 160, term: str = "xterm-256color") -> str:
+    """Run the command on a real terminal and return what it shows."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 160, 0, 0))
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path.cwd()), "TERM": "xterm-256color"}
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path.cwd()), "TERM": term}
     done = subprocess.run(
         [sys.executable, "-m", "reconciler", *arguments], stdout=theirs, stderr=theirs, env=env, check=False
     )

@@ -316,6 +316,14 @@ def test_on_a_terminal_it_fits_and_has_colours(site: Site, patchledger: Command)
     assert "\x1b[0m" in seen
 
 
+def test_a_narrow_terminal_without_colours_is_taken_for_what_it_is(site: Site, patchledger: Command) -> None:
+    patchledger("run")
+    seen = on_terminal("--config", str(site.config), "status", columns=60, term="dumb")
+    assert "\x1b" not in seen
+    assert "no timer of ours" in seen
+    assert [line for line in seen.split("\r\n") if len(line) > 60] == []
+
+
 def test_the_next_tick_is_known_where_a_timer_is_enabled(tmp_path: Path) -> None:
     assert not status._is_scheduled(str(tmp_path))  # noqa: SLF001
     wants = tmp_path / "timers.target.wants"

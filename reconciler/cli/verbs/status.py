@@ -10,7 +10,7 @@ import sys
 from time import gmtime, localtime, strftime, tzset
 from time import time as present  # noqa: TID251 - only shown, and compared with what a tick left
 
-from reconciler.agent import STATUS_FILE, TICK_FILE, WIDTHS
+from reconciler.agent import STATUS_FILE, TICK_FILE
 from reconciler.cli.wiring.quiet import state_dir
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.host import DEFAULT_CONFIG
@@ -296,17 +296,29 @@ def shown(instant: str, timezone: str = "UTC") -> str:
 def _text(document: "dict[str, Any]", texts: "dict[str, list[str]]", target: str) -> str:
     """Put what is known now between the title and the rest of what the last tick rendered."""
     is_terminal = sys.stdout.isatty()
-    width = _PLAIN_WIDTH
-    if is_terminal:
-        columns = os.get_terminal_size(sys.stdout.fileno()).columns
-        width = max((one for one in WIDTHS if one <= columns), default=WIDTHS[0])
-    is_coloured = is_terminal and not os.environ.get("NO_COLOR")
+    columns = os.get_terminal_size(sys.stdout.fileno()).columns if is_terminal else _PLAIN_WIDTH
+    there = sorted(map(int, texts))  # of another version's last tick, these may be others
+    width = max((one for one in there if one <= columns), default=there[0])
+    # As `terminal.colour` decides it, whose import would be paid for.
+    is_coloured = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     title, _, rest = texts[str(width)][is_coloured].partition("\n\n")
     lines = []
     for label, text, is_bad in _rows(document, target):
-        line = f"  {label:{_LABEL}}  {text}"
-        lines.append(f"\x1b[31m{line}\x1b[0m" if is_bad and is_coloured else line)
+        row = f"  {label:{_LABEL}}  "
+        folded = _folded(row, text, width) if is_terminal else (row + text,)
+        lines += [f"\x1b[31m{line}\x1b[0m" if is_bad and is_coloured else line for line in folded]
     return "\n".join((title, "", *lines, "", rest))
+
+
+def _folded(label: str, text: str, width: int) -> "Iterator[str]":
+    """Yield the lines of a row; a word that is longer than a line stays whole."""
+    line = label
+    for word in text.split(" "):
+        if len(line) + len(word) > width and line.strip() and line != label:
+            yield line.rstrip()
+            line = " " * len(label)
+        line += f"{word} "
+    yield line.rstrip()
 
 
 def _rows(document: "dict[str, Any]", target: str) -> "Iterator[tuple[str, str, bool]]":
