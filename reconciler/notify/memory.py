@@ -145,6 +145,12 @@ class Refusals:
         new = GivenUp(entry.to, entry.receiver, place, since, at, count + 1, entry.title, reason)
         self._write((*found.values(), new))
 
+    def forget_old(self, now: datetime) -> None:
+        """Forget what is not told any more, for those who read the file alone."""
+        kept = self.all(now)
+        if len(kept) != len(self.all()):
+            self._write(kept)
+
     def forget(self, to: str, receiver: str | None) -> None:
         """Forget one receiver, or with ``None`` all receivers of a notifier: it takes messages again."""
         found = self.all()

@@ -124,6 +124,7 @@ class Outbox:
         Raises:
             Stalled: The folder cannot be read or written; what was sent before is remembered.
         """
+        self._folder.refusals.forget_old(now)
         waiting = self._undelivered()
         routes = sorted({each.to for each in waiting if is_due(each, now)})
         if not routes:

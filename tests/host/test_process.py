@@ -3,13 +3,14 @@
 import os
 import pwd
 import signal
+import sys
 from pathlib import Path
 from time import monotonic
 
 import pytest
 
 from reconciler.errors import Stalled
-from reconciler.process import BASE_PATH, run
+from reconciler.process import BASE_PATH, Dialogue, run
 
 
 def test_output_and_exit_code_come_back() -> None:
@@ -122,3 +123,46 @@ def test_a_child_that_closes_its_output_and_lives_on_meets_the_time_limit() -> N
 def test_what_no_process_can_be_given_is_told(argv: list[str], env: dict[str, str]) -> None:
     with pytest.raises(Stalled, match="cannot start true"):
         run(argv, env=env)
+
+
+# --- A dialogue ---------------------------------------------------------------------------------------------
+
+ECHO = "import sys\nfor line in sys.stdin: print(line.strip().upper(), flush=True)"
+
+
+def _dialogue(program: str, limit: int = 1 << 20) -> Dialogue:
+    return Dialogue([sys.executable, "-I", "-c", program], limit=limit)
+
+
+def test_each_line_is_answered_before_the_next() -> None:
+    with _dialogue(ECHO) as child:
+        assert [child.ask(word, 20) for word in (b"one", b"two")] == [b"ONE", b"TWO"]
+
+
+def test_a_question_may_be_larger_than_a_pipe() -> None:
+    with _dialogue(ECHO, limit=1 << 23) as child:
+        assert child.ask(b"x" * (1 << 22), 20) == b"X" * (1 << 22)
+
+
+@pytest.mark.parametrize(
+    ("program", "code"),
+    [("raise SystemExit(7)", 7), ("import os; os.close(1); raise SystemExit(3)", 3)],
+)
+def test_one_that_ends_without_an_answer_is_known_by_its_code(program: str, code: int) -> None:
+    with _dialogue(program) as child:
+        assert child.ask(b"one", 20) is None
+        assert child.ended == code
+
+
+def test_one_that_says_too_much_or_nothing_is_given_up() -> None:
+    endless = "import sys\nwhile True: sys.stdout.write('x' * 4096)"
+    with _dialogue(endless, limit=10_000) as child:
+        assert child.ask(b"one", 20) is None
+    with _dialogue("import time; time.sleep(60)") as child:
+        assert child.ask(b"one", 0.2) is None
+    assert child.ended is not None
+
+
+def test_one_that_cannot_be_started_is_told() -> None:
+    with pytest.raises(Stalled, match="cannot start"):
+        Dialogue(["/nonexistent/program"])

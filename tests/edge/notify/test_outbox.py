@@ -247,6 +247,9 @@ def test_what_was_given_up_is_told_for_a_month(outbox: Outbox) -> None:
         "a message to ops given up since 2026-11-22: too long",
     )
     assert outbox.complaints(NOW + timedelta(days=31)) == ()
+    assert outbox.refused() != ()
+    outbox.deliver(service, NOW + timedelta(days=31))
+    assert outbox.refused() == ()
 
 
 @pytest.mark.parametrize(
