@@ -63,6 +63,24 @@ def _asked(url: str) -> str:
     return "answers"
 
 
+class _Utf8(str):
+    """A login with characters beyond ASCII, as the child that sends has it."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        del encoding
+        return super().encode("utf-8", errors)
+
+
+def _plain(self: smtplib.SMTP, challenge: object = None) -> str:
+    del challenge
+    return _Utf8(f"\0{self.user}\0{self.password}")
+
+
+smtplib.SMTP.auth_plain = _plain  # type: ignore[method-assign]
+
+
 def _log_in(service: NotifyEmail) -> None:
     context = _context(verify=bool(service.verify_certificate))
     mode = str(service.secure_mode) if service.secure else "insecure"
@@ -76,7 +94,7 @@ def _log_in(service: NotifyEmail) -> None:
         if mode == "starttls":
             server.starttls(context=context)
         if service.user and service.password:
-            server.login(service.user, service.password)
+            server.login(_Utf8(service.user), _Utf8(service.password))
         server.noop()
 
 

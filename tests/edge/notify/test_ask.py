@@ -33,6 +33,21 @@ def test_mail_is_logged_in_to_and_nothing_is_sent(
     assert starttls.mails == implicit_tls.mails == []
 
 
+@pytest.mark.parametrize("password", ["päß wörd", "%41@:/"])
+def test_a_login_may_have_any_character(
+    starttls: Mailbox, trusting: Mapping[str, str], password: str
+) -> None:
+    starttls.password = password
+    assert ask(mail(starttls, "starttls", password), trusting) == ANSWERS
+    assert ask(mail(starttls, "starttls", password + "x"), trusting) == "the service refused user or password"
+
+
+def test_a_password_without_encryption_is_told_and_not_sent(cleartext: Mailbox) -> None:
+    address = mail(cleartext, "none").reveal().replace("mailtos", "mailto").replace("&mode=none", "")
+    assert "would send its password unencrypted" in ask(Address(address), {})
+    assert cleartext.users == []
+
+
 def test_a_wrong_password_is_told_and_not_shown(starttls: Mailbox, trusting: Mapping[str, str]) -> None:
     assert (
         ask(mail(starttls, "starttls", "not-the-password"), trusting)
