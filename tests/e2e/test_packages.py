@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
+from reconciler import __version__
 from tests.labs.machine import LAB, Machine
-from tests.labs.packages import HOME, ROOT, Built, build, other_version, run_build, spoil
+from tests.labs.packages import HOME, ROOT, Built, build, other_version, run_script, spoil
 
 MINOR = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 CONFIG = "/etc/patchledger/config.yaml"
@@ -180,9 +181,47 @@ def test_every_page_that_a_page_names_is_there(unpacked: Path) -> None:
 
 
 def test_the_same_commit_gives_the_same_bytes(built: Built, tmp_path: Path) -> None:
-    run_build(tmp_path, "deb")
+    run_script(built.tree / "scripts/package", "--output", tmp_path, "deb", umask=0o077)
     (again,) = tmp_path.glob("*.deb")
     assert sha256(again) == sha256(built.deb)
+
+
+def test_a_release_has_all_that_is_published_and_its_sums(built: Built) -> None:
+    version = built.version.partition("-")[0]
+    sums = (built.folder / "SHA256SUMS").read_text(encoding="utf-8").split("\n")
+    told = dict(line.split("  ")[::-1] for line in sums if line)
+    assert told == {path.name: sha256(path) for path in built.folder.iterdir() if path.name != "SHA256SUMS"}
+    assert set(told) == {
+        built.deb.name,
+        built.rpm.name,
+        f"patchledger-{version}-py3-none-any.whl",
+        f"patchledger-{version}.tar.gz",
+        f"patchledger-{version}.cdx.json",
+    }
+    bill = json.loads((built.folder / f"patchledger-{version}.cdx.json").read_bytes())
+    assert bill["metadata"]["component"]["version"] == version
+
+
+@pytest.mark.parametrize(
+    ("tag", "said"),
+    [
+        ("v77.0", "there is no tag v77.0"),
+        ("v78.0", f"v78.0 is a commit of version {__version__}"),
+        (f"{__version__}", "CHANGELOG.md of"),
+    ],
+)
+def test_a_tag_that_is_no_release_is_refused_before_anything_is_built(
+    tmp_path: Path, tag: str, said: str
+) -> None:
+    subprocess.run(["git", "clone", "--quiet", ROOT, tmp_path / "tree"], check=True)
+    shutil.copy(ROOT / "scripts/release", tmp_path / "tree/scripts/release")
+    if tag != "v77.0":
+        subprocess.run(["git", "-C", tmp_path / "tree", "tag", tag], check=True)
+    done = subprocess.run(
+        [tmp_path / "tree/scripts/release", tag], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
 
 
 def sha256(path: Path) -> str:
