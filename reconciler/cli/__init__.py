@@ -40,6 +40,10 @@ def _main(arguments: Sequence[str]) -> int:
     code = quiet.tick(arguments)
     if code is not None:
         return code
+    from reconciler.cli.wiring import values
+
+    if arguments[:1] == (values.COMMAND,):
+        return values.tell(arguments[1:])
     from reconciler.cli import dispatch
 
     return dispatch.run(arguments)

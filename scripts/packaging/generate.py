@@ -12,6 +12,7 @@ from pathlib import Path
 import shtab
 
 from reconciler.cli.arguments import build_parser
+from reconciler.cli.wiring.values import COMMAND
 from reconciler.host import DEFAULT_CONFIG
 from reconciler.host.install.units import UnitInputs, unit_files
 from scripts.packaging.manual import commands_page, config_page
@@ -22,6 +23,12 @@ _COMPLETIONS = {
     "bash": "usr/share/bash-completion/completions/patchledger",
     "zsh": "usr/share/zsh/vendor-completions/_patchledger",
     "fish": "usr/share/fish/vendor_completions.d/patchledger.fish",
+}
+# Kinds of values that the host itself knows, by verb and what stands for the value in its usage.
+_KNOWN = {
+    ("patchledger explain", "PACKAGE"): "packages",
+    ("patchledger notify test", "NAME"): "notifiers",
+    ("patchledger log", "RUN"): "runs",
 }
 _COMPLETED = {"FILE": shtab.FILE, "DIR": shtab.DIRECTORY, "FOLDER": shtab.DIRECTORY}
 
@@ -57,6 +64,8 @@ def _prepare(parser: argparse.ArgumentParser) -> None:
                 action.choices[listed.dest].description = listed.help
             for command in action.choices.values():
                 _prepare(command)
+        elif (kind := _KNOWN.get((parser.prog, str(action.metavar)))) is not None:
+            action.complete = shtab.cmd(f"patchledger {COMMAND} {kind} 2>/dev/null")  # type: ignore[attr-defined] # the same
         elif isinstance(action.metavar, str) and action.metavar in _COMPLETED:
             action.complete = _COMPLETED[action.metavar]  # type: ignore[attr-defined] # so shtab wants to be told
 

@@ -338,6 +338,69 @@ def test_each_shell_completes_a_verb(installed: Machine, shell: str, asked: str)
     assert "explain" in installed.run("timeout", "30", shell, "-c", asked).split()
 
 
+# What a shell asks for is completed here as by somebody who typed the words before it.
+ASKING = {
+    "bash": """
+. /usr/share/bash-completion/completions/patchledger
+COMP_WORDS=(patchledger $1) COMP_CWORD=$((${#COMP_WORDS[@]}))
+COMP_WORDS+=("$2")
+_shtab_patchledger
+echo "${COMPREPLY[@]}"
+""",
+    "fish": 'complete --do-complete "patchledger $argv[1] $argv[2]"',
+    "zsh": """
+zmodload zsh/zpty
+zpty shell 'TERM=dumb zsh -f'
+zpty -w shell 'autoload -Uz compinit; compinit -u; PS1=; echo re""ady'
+zpty -m -r shell said '*ready*'
+zpty -w -n shell "patchledger $1 $2"$'\\t'
+zpty -m -r shell said "*$1 $3*" && echo $3
+""",
+}
+KNOWN = """
+mkdir -p /var/lib/patchledger /var/log/patchledger /etc/patchledger
+umask 077
+echo '{"plan": {"updates": [{"name": "curl"}, {"name": "curlftpfs"}, {"name": "bash"}]}}' \\
+    >/var/lib/patchledger/report.json
+printf 'host: web-01\\nnotifiers:\\n  ops: {file: /etc/ops}\\n  oncall: {file: /etc/oncall}\\n' \\
+    >/etc/patchledger/config.yaml
+touch /var/log/patchledger/20261121T020004Z-0001.json /var/log/patchledger/20261121T020004Z-0001.log
+"""
+
+
+@pytest.mark.parametrize("shell", sorted(ASKING))
+def test_each_shell_completes_what_this_host_knows(installed: Machine, shell: str) -> None:
+    installed.run("sh", "-ec", KNOWN)
+    asked = ASKING[shell]
+    more = () if shell == "fish" else (shell,)
+
+    def completed(verb: str, begun: str, wanted: str) -> list[str]:
+        said = installed.run("timeout", "60", shell, "-c", asked, *more, verb, begun, wanted)
+        return said.split()
+
+    assert "bash" in completed("explain", "ba", "bash")
+    assert "oncall" in completed("notify test", "onc", "oncall")
+    assert "20261121T020004Z-0001" in completed("log", "2026", "20261121T020004Z-0001")
+
+
+def test_the_values_that_a_shell_asks_for_cost_next_to_nothing(installed: Machine) -> None:
+    installed.run("sh", "-ec", KNOWN)
+    python = f"/{HOME}/current/bin/python3"
+    show = (
+        f"import sys; sys.path.append('/{HOME}/current/site'); from reconciler.cli import main\n"
+        "main(sys.argv[1:]); print(len(sys.modules), 'pydantic' in sys.modules, 'argparse' in sys.modules)"
+    )
+    *values, modules, pydantic, parser = installed.run(
+        python, "-IS", "-c", show, "__values", "packages"
+    ).split()
+    assert values == ["bash", "curl", "curlftpfs"]
+    assert (int(modules) < 100, pydantic, parser) == (True, "False", "False")
+    # Whatever is wrong, nothing is said to whoever types.
+    installed.run("rm", "/var/lib/patchledger/report.json")
+    assert installed.run("patchledger", "__values", "packages") == ""
+    assert installed.run("patchledger", "__values", "nonsense") == ""
+
+
 def test_a_running_process_keeps_its_modules_when_it_is_upgraded(
     installed: Machine, built: Built, spoilt: Path, newer: Path
 ) -> None:
