@@ -6,7 +6,7 @@ from typing import cast
 
 from reconciler.errors import Misuse, Stalled
 from reconciler.managers.dialect import Dialect
-from reconciler.managers.scripts import AnyTarget, TimedOut, guard_text
+from reconciler.managers.scripts import AnyTarget, TimedOut, question
 from reconciler.planning.text.untrusted import one_line
 from reconciler.planning.text.wording import listed
 from reconciler.policy.managers import MANAGERS, NAMES, ManagerName, ManagerTraits, in_words
@@ -57,7 +57,7 @@ def detect(target: AnyTarget, *, root: Path | None = None) -> ManagerName:
     """
     here, probe = target.where == THIS_MACHINE, _PROBE
     if not here:
-        probe = guard_text()[0] + b"\n" + probe
+        probe = question(probe)
     machine = "this machine" if here else "this guest"
     match _asked(target, probe, "" if root is None else str(root)):
         case [only]:

@@ -23,6 +23,7 @@ from reconciler.durable import replace_file
 from reconciler.errors import Stalled, Transient
 from reconciler.managers.sections import Sections, Unparsable, parse_sections
 from reconciler.ownership import read_own
+from reconciler.planning.facts.guests import TELLS_ITS_END
 from reconciler.process import Completed
 from reconciler.reconcile.ports.where import InGuest, ThisMachine, Where_co
 from reconciler.resources import locate
@@ -228,6 +229,15 @@ def guard_text() -> tuple[bytes, str]:
     """
     guard = _read(GUARD)
     return guard, _verified(GUARD, guard)
+
+
+def question(text: bytes) -> bytes:
+    """Return a text of shell as one that may run in a guest, and whose answer is known to be whole.
+
+    Raises:
+        Stalled: As for :func:`guard_text`.
+    """
+    return guard_text()[0] + b"\n" + TELLS_ITS_END + text
 
 
 def _verified(name: str, data: bytes) -> str:

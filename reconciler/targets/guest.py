@@ -27,7 +27,7 @@ from time import monotonic
 
 from reconciler import drain, launch, process
 from reconciler.errors import Stalled, Transient
-from reconciler.planning.facts.guests import GuestPlace, Running, State
+from reconciler.planning.facts.guests import ALL_SAID, TELLS_ITS_END, GuestPlace, Running, State
 from reconciler.planning.text.untrusted import one_line
 from reconciler.reconcile.ports.guest import GuestAway, StillAtWork
 from reconciler.reconcile.ports.where import InGuest
@@ -40,6 +40,7 @@ INSIDE = "inside"
 _LONGEST = 3600.0
 _MARGIN = 30.0  # seconds in which what took too long is ended inside, before anybody else ends that
 _PATIENCE = 1.0
+_TIMES = 3  # that something is asked whose answer is lost on the way
 _WORDS = 300
 _ENDING = 4096  # bytes, more than the line that tells how it ended
 
@@ -138,6 +139,16 @@ class GuestTarget:
             Stalled: It cannot be entered, or the text is none that may run in a guest.
             Transient: It runs, and none of its processes is to be seen.
         """
+        for _ in range(_TIMES):
+            done = self._asked(script, name, args, timeout)
+            if done is not None:
+                return done
+        raise Transient(f"guest {self._door.id}: what it said did not come whole")
+
+    def _asked(
+        self, script: bytes, name: str, args: Sequence[str], timeout: float | None
+    ) -> process.Completed | None:
+        """Run it once; ``None`` where the way in lost what was said and told that all is well."""
         place, mark = self._place(), os.urandom(16).hex()
         inner = self._inner(script, name, [*place.arguments, *args], mark)
         seconds = _LONGEST if timeout is None else timeout
@@ -150,7 +161,14 @@ class GuestTarget:
             timeout=seconds + 2 * _MARGIN,
             limit=self._limit + _ENDING,
         )
-        return self._answer(done)
+        answer = self._answer(done)
+        if not script.startswith(TELLS_ITS_END, len(self._guard) + 1) or answer.truncated:
+            return answer
+        if answer.stdout.endswith(ALL_SAID):
+            whole = answer.stdout.removesuffix(ALL_SAID)
+            code, said = answer.returncode, answer.stderr
+            return process.Completed(answer.argv, code, whole, said, timed_out=answer.timed_out)
+        return None if answer.returncode == 0 and not answer.timed_out else answer
 
     def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> None:
         """Run the bytes of a guarded script, which nothing ever stops, and return when it has ended.

@@ -20,7 +20,7 @@ from reconciler.cli.wiring.entering import manager_of, power_of, target_of
 from reconciler.cli.wiring.guest_network import ask_in_network
 from reconciler.errors import ReconcilerError
 from reconciler.managers.detect import detect
-from reconciler.managers.scripts import guard_text
+from reconciler.managers.scripts import question
 from reconciler.planning.facts.guests import Guest, GuestKind, Running
 from reconciler.planning.facts.observation import Change
 from reconciler.planning.runs.execution import Instruction
@@ -75,7 +75,7 @@ def which(target: GuestTarget, _: Sequence[str]) -> Any:
 
 def shell(target: GuestTarget, args: Sequence[str]) -> Any:
     """Run a text, and say how long its answers are, since one may be of many megabytes."""
-    text = guard_text()[0] + b"\n" + args[1].encode()
+    text = question(args[1].encode())
     done = target.run(text, "lab", args[2:], timeout=float(args[0]))
     said = {name: getattr(done, name) for name in ("returncode", "timed_out", "truncated")}
     few = {name: getattr(done, name)[:4000].decode(errors="replace") for name in ("stdout", "stderr")}

@@ -13,7 +13,7 @@ from reconciler.errors import Stalled, Transient
 from reconciler.managers.apt import APT
 from reconciler.managers.detect import detect
 from reconciler.managers.scripted import GuestManager, ScriptedManager
-from reconciler.managers.scripts import PatchScript, guard_text
+from reconciler.managers.scripts import PatchScript, guard_text, question
 from reconciler.planning.facts.guests import FrozenGuest, GuestPlace, Running, State, Stopped
 from reconciler.planning.runs.execution import Instruction
 from reconciler.process import environment
@@ -256,3 +256,30 @@ def test_what_another_guests_process_says_of_itself_is_not_even_read(tmp_path: P
     finally:
         for one in said:
             os.close(one)
+
+
+def lossy(tmp_path: Path, times: int) -> Callable[[Sequence[str]], Sequence[str]]:
+    """Return a way in that loses what is said the first times, and ends well all the same."""
+    counted = (
+        f'echo x >>"{tmp_path}/count"; [ "$(wc -l <"{tmp_path}/count")" -gt {times} ] || exec >/dev/null'
+    )
+    return lambda inner: ("sh", "-c", f'{counted}; exec "$@"', "sh", *inner)
+
+
+def test_an_answer_that_is_lost_on_the_way_is_no_answer(tmp_path: Path) -> None:
+    """As that no package manager is there, or that no service has failed."""
+    target = GuestTarget(door(lossy(tmp_path, 1)), GUARD)
+    assert target.run(question(b"echo apt"), "try", (), timeout=60).stdout == b"apt\n"
+    target = GuestTarget(door(lossy(tmp_path, 99)), GUARD)
+    for ask in (lambda: detect(target), lambda: target.run(question(b"exit 0"), "try", (), timeout=60)):
+        with pytest.raises(Transient, match="what it said did not come whole"):
+            ask()
+    ended = target.run(question(b"exit 3"), "try", (), timeout=60)
+    assert ended.returncode == 3
+
+
+def test_an_empty_answer_that_is_whole_is_one() -> None:
+    target = GuestTarget(door(), GUARD)
+    for text in (b"", b"exit 0", b"printf ''"):
+        assert target.run(question(text), "try", (), timeout=60).stdout == b""
+    assert target.run(question(b"printf a"), "try", (), timeout=60).stdout == b"a"

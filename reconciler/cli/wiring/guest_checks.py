@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import ReconcilerError, Stalled
 from reconciler.host.machine.checks import names_of
 from reconciler.host.machine.systemd import is_active_state, unit_name
-from reconciler.managers.scripts import guard_text
+from reconciler.managers.scripts import question
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.planning.text.untrusted import one_line
 from reconciler.reconcile.ports.guest import GuestAway
@@ -97,7 +97,7 @@ class GuestChecks:
         Raises:
             ReconcilerError: It cannot be asked, or does not answer.
         """
-        done = self._target.run(guard_text()[0] + b"\n" + text, "health", args, timeout=_PATIENCE)
+        done = self._target.run(question(text), "health", args, timeout=_PATIENCE)
         if done.timed_out or done.returncode:
             said = one_line(done.error_text, _WORDS) or f"it ended with {done.returncode}"
             raise Stalled("no answer in time" if done.timed_out else said)

@@ -7,7 +7,7 @@ meant: it is another systemd that is asked.
 from collections.abc import Iterable, Sequence
 
 from reconciler.errors import ReconcilerError, Transient
-from reconciler.managers.scripts import guard_text
+from reconciler.managers.scripts import guard_text, question
 from reconciler.planning.runs.hooks_and_health import Leftovers, Restart, parse_needrestart
 from reconciler.planning.text.untrusted import one_line
 from reconciler.process import Completed
@@ -55,7 +55,7 @@ class GuestRestarts:
         Raises:
             ReconcilerError: The guest is away, or what it says is not understood.
         """
-        done = self._run(_SCAN, (), _SCAN_PATIENCE)
+        done = self._run(question(_SCAN), (), _SCAN_PATIENCE)
         if done.timed_out:
             raise Transient("needrestart does not answer")
         if done.returncode or done.truncated:
@@ -69,7 +69,7 @@ class GuestRestarts:
         if not names:
             return ()
         try:
-            done = self._run(_RESTART, names, self._patience)
+            done = self._run(guard_text()[0] + b"\n" + _RESTART, names, self._patience)
         except ReconcilerError as error:
             return tuple(Restart(name, "failed", error.message) for name in names)
         told = [_told(name, line) for name, line in zip(names, done.lines, strict=False)]
@@ -79,7 +79,7 @@ class GuestRestarts:
         return (*told, *(Restart(name, "failed", late) for name in names[len(told) :]))
 
     def _run(self, text: bytes, args: Sequence[str], seconds: float) -> Completed:
-        return self._target.run(guard_text()[0] + b"\n" + text, "services", args, timeout=seconds)
+        return self._target.run(text, "services", args, timeout=seconds)
 
 
 def _told(service: str, line: str) -> Restart:

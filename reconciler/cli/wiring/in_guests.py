@@ -24,7 +24,7 @@ from reconciler.host.state.fingerprint import look
 from reconciler.host.state.folder import PAUSE, GuestFolder
 from reconciler.host.state.guests import GuestFolders
 from reconciler.managers.scripted import GuestManager
-from reconciler.managers.scripts import TimedOut, guard_text
+from reconciler.managers.scripts import TimedOut, question
 from reconciler.planning.facts.guest_rows import farewell
 from reconciler.planning.facts.guests import Gone, Guest, GuestKind, Pin, State, Unsupported, why_not
 from reconciler.planning.facts.inventory import Previous, inventory_of
@@ -350,7 +350,7 @@ def _machine_id(target: GuestTarget) -> str:
         GuestAway: It is not ours: it has a patchledger of its own, which runs.
         ReconcilerError: It cannot be asked.
     """
-    done = target.run(guard_text()[0] + _WHICH, "machine-id", _OWN_UNITS, timeout=_ASKED)
+    done = target.run(question(_WHICH), "machine-id", _OWN_UNITS, timeout=_ASKED)
     if done.timed_out:
         raise TimedOut(f"it does not answer within {_ASKED:.0f} s")
     if done.truncated:

@@ -170,6 +170,12 @@ class Guest:
     volume: str = ""
 
 
+ALL_SAID = b"\npatchledger: all is said\n"
+"""How an answer of a guest ends: a way in may lose what was said, and end well all the same."""
+TELLS_ITS_END = b"trap 'echo; echo \"patchledger: all is said\"' EXIT\n"
+"""What makes a text end so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pin:
     """Which guest an id is, as far as it was ever seen: numbers are given again.
