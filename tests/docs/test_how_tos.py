@@ -194,7 +194,11 @@ def test_sending_mail(tmp_path: Path) -> None:
             before={"patchledger policy check": as_a_credential},
             typing={"systemd-creds encrypt": address},
         )
-        assert ["web-01" in one for one in mail()] == [True] * len(["by a file", "by a credential", "a plan"])
+        subjects = [one.partition("Subject: ")[2].partition("\r\n")[0] for one in mail()]
+        assert subjects.pop() == "[patchledger] web-01: dry-run: 5 changes (2 security) planned"
+        assert {one.partition(": ")[2][:26] for one in subjects} == {"test of the notifier ops: "}
+        half = len(subjects) // 2
+        assert subjects[:half] == subjects[half:] != [], "by a file, and by a credential"
 
 
 MAIL = """\
