@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -487,6 +488,25 @@ def test_a_link_that_is_turned_to_a_new_version_is_followed(site: Site, watch: W
         daemon.wait_until("READY=1")
         daemon.wait_for_rest()
         assert site.report()["program"] == "patchledger 78"
+        assert daemon.end() == 0
+    assert "this program was replaced: goes on as the new one" in daemon.said
+
+
+def test_another_interpreter_under_it_takes_over(site: Site, watch: Watch, tmp_path: Path) -> None:
+    """As a release upgrade has it: what python3 leads to is another one."""
+    real = Path(sys.executable).resolve()
+    python, other = tmp_path / "python3", tmp_path / "other"
+    python.symlink_to(real)
+    shutil.copy2(real, other)
+    path = f"{REPOSITORY}:{sysconfig.get_path('purelib')}"
+    with watch(command=(str(python), "-m", "reconciler"), PYTHONPATH=path) as daemon:
+        daemon.wait_for_rest()
+        (tmp_path / "next").symlink_to(other)
+        (tmp_path / "next").replace(python)
+        (site.state / "wake").touch()
+        daemon.wait_until("READY=1")
+        daemon.wait_for_rest()
+        assert Path(f"/proc/{daemon.process.pid}/exe").resolve() == other
         assert daemon.end() == 0
     assert "this program was replaced: goes on as the new one" in daemon.said
 
