@@ -2,17 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import NamedTuple, overload
+from typing import NamedTuple, TypeVar, overload
 from weakref import finalize
 
 from pydantic import TypeAdapter
 
 from reconciler.durable import replace_file
 from reconciler.planning.audit.verdicts import TargetAudit
+
+_Item = TypeVar("_Item")
 
 
 class Answers:
@@ -61,8 +64,35 @@ class Found(NamedTuple):
     length: int
 
 
-class TargetAudits(Sequence[TargetAudit]):
-    """What was found out of each target, in a file without a name that ends with this.
+class OnDemand(Sequence[_Item]):
+    """A sequence whose items are made when they are asked for, and kept by nobody.
+
+    Args:
+        length: How many there are.
+        make: Makes one, by its place.
+    """
+
+    def __init__(self, length: int, make: Callable[[int], _Item]) -> None:
+        self._places = range(length)
+        self._make = make
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, which: int) -> _Item: ...
+    @overload
+    def __getitem__(self, which: slice) -> Sequence[_Item]: ...
+    def __getitem__(self, which: int | slice) -> _Item | Sequence[_Item]:
+        """Return one, made anew, or some."""
+        if isinstance(which, slice):
+            return [self._make(place) for place in self._places[which]]
+        return self._make(self._places[which])
+
+
+class Findings:
+    """What is found out of each target, in a file without a name, which ends with the last that reads it.
 
     A quarter of a thousand hosts are millions of changes: a gigabyte, if all were in memory at once.
 
@@ -76,34 +106,19 @@ class TargetAudits(Sequence[TargetAudit]):
     def __init__(self, folder: Path) -> None:
         self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - ends with this
         finalize(self, self._file.close)
-        self._found: tuple[Found, ...] = ()
 
     def add(self, told: TargetAudit) -> Found:
-        """Hold what was found out of one, and return where; :meth:`of` says which ones count."""
+        """Hold what was found out of one, and return where."""
         held = _adapter().dump_json(told)
-        at = self._file.seek(0, 2)
+        at = self._file.seek(0, os.SEEK_END)
         self._file.write(held)
         return Found(told.target, told.remote, at, len(held))
 
-    def of(self, found: Iterable[Found]) -> "TargetAudits":
-        """Take these for all that was found out, and return this."""
-        self._found = tuple(sorted(found))
+    def of(self, found: Iterable[Found]) -> Sequence[TargetAudit]:
+        """Return what was found out of these, sorted by name; each is read when it is asked for."""
+        places = sorted(found)
         self._file.flush()
-        return self
-
-    def __len__(self) -> int:
-        """Return how many targets there are."""
-        return len(self._found)
-
-    @overload
-    def __getitem__(self, which: int) -> TargetAudit: ...
-    @overload
-    def __getitem__(self, which: slice) -> Sequence[TargetAudit]: ...
-    def __getitem__(self, which: int | slice) -> TargetAudit | Sequence[TargetAudit]:
-        """Return one target, read anew, or some."""
-        if isinstance(which, slice):
-            return [self._read(one) for one in self._found[which]]
-        return self._read(self._found[which])
+        return OnDemand(len(places), lambda number: self._read(places[number]))
 
     def _read(self, one: Found) -> TargetAudit:
         self._file.seek(one.at)

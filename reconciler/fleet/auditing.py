@@ -8,7 +8,7 @@ from datetime import datetime
 
 from reconciler import __version__
 from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
-from reconciler.fleet.answers import Answers, Found, TargetAudits
+from reconciler.fleet.answers import Answers, Findings, Found
 from reconciler.fleet.branches import FLEET, FleetBranches
 from reconciler.fleet.cache import ReportCache
 from reconciler.fleet.histories import Publishers, TargetHistory, same_keys
@@ -104,7 +104,7 @@ class _Auditing:
         self._now = now
         self._revoked = NOTHING_REVOKED if sources.signed is None else sources.signed.revoked
         self._answers = Answers(sources.folder / "audit")
-        self._targets = TargetAudits(sources.folder)
+        self._targets = Findings(sources.folder)
         self._notices: list[str] = []
         self._problems: list[ReconcilerError] = []
         self._unread: list[ReconcilerError] = []

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal
 
 from reconciler.cli.showing import audit as shown
 from reconciler.cli.showing.interfaces import AuditShown, CheckMade, TickProblem
 from reconciler.cli.showing.terminal import colour, note, tell
 from reconciler.cli.wiring.fleet import sources
 from reconciler.errors import DONE, FAILED, PENDING, Misuse, Stalled, exit_code, worst
+from reconciler.fleet.answers import OnDemand
 from reconciler.fleet.auditing import PROGRAM, AuditAsked, FleetAudit, audit_fleet
 from reconciler.host.config import load_config
 from reconciler.host.machine.clock import SystemClock
@@ -116,7 +117,7 @@ class Chosen:
 
 
 def _told(found: FleetAudit, asked: AuditAsked, chosen: Chosen) -> AuditShown:
-    targets = _OfChosen(found.targets, chosen)
+    targets = OnDemand(len(found.targets), lambda number: only(found.targets[number], chosen))
     verdicts, counts = _summed_up(targets)
     # What could not be read is not proved, whatever was.
     unread = [Verdict.UNPROVED] if found.problems or not targets else []
@@ -134,26 +135,6 @@ def _told(found: FleetAudit, asked: AuditAsked, chosen: Chosen) -> AuditShown:
         found.notices,
         tuple(TickProblem(one.message, one.hint) for one in found.problems),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _OfChosen(Sequence[TargetAudit]):
-    """What an audit says of the chosen changes of each target, one at a time: all of them are very many."""
-
-    targets: Sequence[TargetAudit]
-    chosen: Chosen
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    @overload
-    def __getitem__(self, which: int) -> TargetAudit: ...
-    @overload
-    def __getitem__(self, which: slice) -> Sequence[TargetAudit]: ...
-    def __getitem__(self, which: int | slice) -> TargetAudit | Sequence[TargetAudit]:
-        if isinstance(which, slice):
-            return [only(one, self.chosen) for one in self.targets[which]]
-        return only(self.targets[which], self.chosen)
 
 
 def only(target: TargetAudit, chosen: Chosen) -> TargetAudit:
