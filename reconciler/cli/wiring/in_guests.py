@@ -14,7 +14,7 @@ from reconciler.cli.wiring.guest_checks import GuestChecks
 from reconciler.cli.wiring.guest_network import ask_in_network
 from reconciler.cli.wiring.guest_restarts import GuestRestarts
 from reconciler.cli.wiring.in_turn import FollowerInTurn, MessengerInTurn, QueueInTurn, Turn
-from reconciler.errors import Stalled, Transient
+from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.gitops.report_branches import guest_branch
 from reconciler.host.config import Guests, digest_of_rules
 from reconciler.host.install.units import TIMER, WATCH
@@ -219,7 +219,8 @@ class InGuests:
     def farewell(self, guest: Guest) -> str:
         """Report where a guest went, end what was unfinished in it, and set aside what was kept.
 
-        The report is the last one once more, with the same policy, so that git alone makes it again.
+        The report is the last one once more, with the same policy, so that git alone makes it again; without
+        one where that policy is lost.
 
         Args:
             guest: Of which something is kept, and which another node has, or nobody.
@@ -244,7 +245,14 @@ class InGuests:
         previous = Previous(last.oid, inventory_of(told.observation.installed), last.elsewhere)
         now = self._clock.now()
         recording = replace(told, now=now, previous=previous, changed_outside=())
-        report = decide_again(recording, self.wiring.read).report
+        try:
+            report = decide_again(recording, self.wiring.read).report
+        except Transient:
+            raise
+        except ReconcilerError:
+            # Its history was rewritten, or it is none for this version: no later tick has it either.
+            recording = _without_policy(recording)
+            report = decide_again(recording, self.wiring.read).report
         files = {
             "report.json": to_json(report),
             "observation.json": write(recording),
@@ -378,6 +386,13 @@ def _away(guest: Guest) -> str:
         return why_not(state_now(guest))
     except Transient as error:
         return error.message
+
+
+def _without_policy(recording: Recording) -> Recording:
+    """Return what was recorded as of a guest that has no policy."""
+    inputs = recording.inputs
+    inputs = replace(inputs, policy=replace(inputs.policy, commit="", committed_at=None, signed=()))
+    return replace(recording, policy_commit="", inputs=inputs)
 
 
 def _known(manager: str) -> ManagerName:

@@ -1,0 +1,54 @@
+"""What a hypervisor sends, tells and forgets of its guests where something of its own is in the way."""
+
+import json
+from datetime import timedelta
+
+from reconciler.cli.wiring.compose import Wiring, wire
+from reconciler.cli.wiring.guests import folders_of
+from reconciler.cli.wiring.looking import in_guests
+from reconciler.host.config import load_config
+from reconciler.planning.facts.guests import Gone, Guest
+from reconciler.planning.gates.recording import read_recording
+from reconciler.planning.reporting.report import to_json
+from reconciler.reconcile.assess import decide_again
+from tests.e2e.site import BEFORE, OPENING, SetClock, Site
+from tests.e2e.test_apply import tick
+from tests.labs.apt import AptLab
+
+WEB = "guests/web-01/201"
+INSIDE = OPENING + timedelta(minutes=5)
+
+
+def hypervisor(site: Site, lab: AptLab) -> Wiring:
+    """Have the host look after guests, of which nobody can say here how they are."""
+    site.configure(environment=lab.environment, guests={"from": ["incus"]})
+    return wire(load_config(site.config), SetClock(INSIDE))
+
+
+def reported(site: Site, wiring: Wiring) -> None:
+    """Have a guest that was reported once, though that was not pushed yet."""
+    files = {name: (site.state / name).read_bytes() for name in ("report.json", "observation.json")}
+    wiring.queue.commit(WEB, files, "web", INSIDE, keep_runs=9)
+    folders_of(wiring.config).of("201").prepare()
+
+
+def test_a_guest_that_went_is_told_of_and_forgotten_though_its_policy_is_lost(
+    site: Site, lab: AptLab
+) -> None:
+    """The history was rewritten, or no longer is policy for this version: no tick would ever read it."""
+    wiring = hypervisor(site, lab)
+    tick(site, BEFORE)
+    seen = site.state / "observation.json"
+    lost = json.loads(seen.read_bytes())["policy_commit"]
+    seen.write_bytes(seen.read_bytes().replace(lost.encode(), b"0" * 39 + b"1"))
+    reported(site, wiring)
+    inside = in_guests(wiring, wiring.ticker.assessor.follow(wiring.folder.recall().state))
+    assert inside.farewell(Guest("201", None, "web", Gone())) == "guest 201: gone: destroyed"
+    assert inside.kept.known() == frozenset()
+    report, recording = (wiring.queue.last(WEB, name) for name in ("report.json", "observation.json"))
+    assert report is not None
+    assert recording is not None
+    told = json.loads(report.data)
+    assert (told["host"]["gone"], told["policy"]["commit"]) == ("gone: destroyed", "")
+    again = decide_again(read_recording(recording.data), wiring.read)
+    assert to_json(again.report) == report.data
