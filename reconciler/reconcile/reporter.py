@@ -1,6 +1,6 @@
 """A report: committed first, then pushed, then told."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -213,12 +213,12 @@ class Reporter:
         except ValueError:
             return False  # Whatever stands there is not a report of ours: replace it.
 
-    def push(self) -> Iterator[ReconcilerError]:
-        """Push what waits, and yield why that failed where it did."""
+    def push(self, branches: Sequence[str] | None = None) -> Iterator[ReconcilerError]:
+        """Push what waits, of ``branches`` alone if they are said, and yield why that failed where it did."""
         if not self.has_remote:
             return
         try:
-            answer = self.queue.push(timeout=self.timeout.total_seconds())
+            answer = self.queue.push(branches, timeout=self.timeout.total_seconds())
         except ReconcilerError as error:
             yield error
             return

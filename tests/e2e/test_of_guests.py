@@ -11,8 +11,9 @@ from reconciler.planning.facts.guests import Gone, Guest
 from reconciler.planning.gates.recording import read_recording
 from reconciler.planning.reporting.report import to_json
 from reconciler.reconcile.assess import decide_again
-from tests.e2e.site import BEFORE, OPENING, SetClock, Site
+from tests.e2e.site import BEFORE, OPENING, SetClock, Site, git
 from tests.e2e.test_apply import tick
+from tests.e2e.test_identity import OURS, THEIRS, become
 from tests.labs.apt import AptLab
 
 WEB = "guests/web-01/201"
@@ -30,6 +31,20 @@ def reported(site: Site, wiring: Wiring) -> None:
     files = {name: (site.state / name).read_bytes() for name in ("report.json", "observation.json")}
     wiring.queue.commit(WEB, files, "web", INSIDE, keep_runs=9)
     folders_of(wiring.config).of("201").prepare()
+
+
+def test_reports_of_guests_are_pushed_though_the_hypervisor_is_another_machine(
+    site: Site, lab: AptLab
+) -> None:
+    wiring = hypervisor(site, lab)
+    become(lab, OURS)
+    tick(site, BEFORE)
+    become(lab, THEIRS)
+    reported(site, wiring)
+    head = git(site.reports, "rev-parse", "hosts/web-01")
+    assert tick(site, INSIDE).assessment.is_anothers
+    assert git(site.reports, "rev-parse", "hosts/web-01") == head
+    assert git(site.reports, "for-each-ref", "--format=%(subject)", f"refs/heads/{WEB}") == "web"
 
 
 def test_a_guest_that_went_is_told_of_and_forgotten_though_its_policy_is_lost(

@@ -181,7 +181,7 @@ def _ticks(
     """
     if wiring.config.guests is None:
         return _tick(wiring, begins, break_glass)
-    from reconciler.cli.verbs.run_guests import tick_guests
+    from reconciler.cli.verbs.run_guests import push_guests, tick_guests
     from reconciler.cli.wiring.telling import looked_after, together
 
     wiring, telling = together(wiring)
@@ -198,7 +198,9 @@ def _ticks(
         now = wiring.ticker.applier.clock.now()
         untold = tuple(telling.end(now, looked_after(wiring.config.host, wiring.guests)))
         wiring.guests.told_until = telling.until
-    return replace(done, earlier=(*done.earlier, *untold))
+    # Of a hypervisor that is another machine nothing is pushed, though its guests are who they were.
+    unpushed = tuple(push_guests(wiring)) if done.assessment.is_anothers else ()
+    return replace(done, earlier=(*done.earlier, *unpushed, *untold))
 
 
 def _tick(

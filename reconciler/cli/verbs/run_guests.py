@@ -14,7 +14,7 @@ The rules:
 
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -117,6 +117,17 @@ def tick_guests(wiring: Wiring, configured: str) -> GuestsTick:
     wiring.guests.policy_commit = told.in_force.state.commit
     _leave(wiring, view, looks, is_all=not (unseen or has_parted or told.failures or told.away))
     return told
+
+
+def push_guests(wiring: Wiring) -> Iterator[ReconcilerError]:
+    """Push what waits of the guests' reports alone, and yield why that failed where it did."""
+    own = guest_branch(wiring.config.host, "0").removesuffix("0")
+    try:
+        branches = [name for name in wiring.queue.branches() if name.startswith(own)]
+    except ReconcilerError as error:
+        yield error
+        return
+    yield from wiring.ticker.reporter.push(branches)
 
 
 @dataclass(frozen=True, slots=True)
