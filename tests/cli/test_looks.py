@@ -39,6 +39,9 @@ def test_looks_by_another_view_count_for_nothing(key: str) -> None:
     assert Looks.read(Looks("", {"101": LOOK}).to_json(), key) == Looks(key, {})
 
 
-@pytest.mark.parametrize("data", [None, b"", b"{}", b'{"key": "key", "of": {"101": {}}}', b"\xff"])
+UNZONED = Looks("key", {"101": replace(LOOK, until=LOOK.until.replace(tzinfo=None))}).to_json()
+
+
+@pytest.mark.parametrize("data", [None, b"", b"{}", b'{"key": "key", "of": {"101": {}}}', b"\xff", UNZONED])
 def test_a_file_that_is_damaged_counts_for_nothing(data: bytes | None) -> None:
     assert Looks.read(data, "key") == Looks("key", {})

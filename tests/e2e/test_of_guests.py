@@ -67,3 +67,14 @@ def test_a_guest_that_went_is_told_of_and_forgotten_though_its_policy_is_lost(
     assert (told["host"]["gone"], told["policy"]["commit"]) == ("gone: destroyed", "")
     again = decide_again(read_recording(recording.data), wiring.read)
     assert to_json(again.report) == report.data
+
+
+def test_a_hypervisor_looks_after_itself_though_looks_at_guests_cannot_be_kept(
+    site: Site, lab: AptLab
+) -> None:
+    hypervisor(site, lab)
+    (site.state / "guests.json").mkdir(parents=True)
+    done = tick(site, BEFORE)
+    assert done.published.pushed
+    assert git(site.reports, "rev-parse", "hosts/web-01")
+    assert any("guests.json" in one for one in done.notices)

@@ -105,10 +105,13 @@ def tick_guests(wiring: Wiring, configured: str) -> GuestsTick:
         wiring.guests.rows = guest_rows(found, wiring.config.host, not_yet=error.message)
         return told
     inside = InGuests(wiring, said, kept, told.in_force)
-    looks = Looks.read(wiring.folder.read(LOOKS), view.key(told.in_force))
+    looks = _looks_before(wiring, view.key(told.in_force))
     fates, found, looks = _in_each(inside, found, looks, told)
     has_parted = _part(inside, found, told)
-    wiring.folder.write(LOOKS, looks.to_json())
+    try:
+        wiring.folder.write(LOOKS, looks.to_json())
+    except ReconcilerError as error:
+        told.notices.append(f"{error.message}: all guests are looked at again next time")
     fates = {**fates, **not_back(kept, found.guests)}
     found = replace(found, guests=tuple(_unfinished(kept, one) for one in found.guests))
     reported = _reported(wiring, found.guests)
@@ -117,6 +120,14 @@ def tick_guests(wiring: Wiring, configured: str) -> GuestsTick:
     wiring.guests.policy_commit = told.in_force.state.commit
     _leave(wiring, view, looks, is_all=not (unseen or has_parted or told.failures or told.away))
     return told
+
+
+def _looks_before(wiring: Wiring, key: str) -> Looks:
+    """Return the last looks; none where they cannot be read, which only costs looking again."""
+    try:
+        return Looks.read(wiring.folder.read(LOOKS), key)
+    except ReconcilerError:
+        return Looks(key, {})
 
 
 def push_guests(wiring: Wiring) -> Iterator[ReconcilerError]:

@@ -17,6 +17,7 @@ from functools import lru_cache
 from pydantic import TypeAdapter
 
 from reconciler.host.config import Config
+from reconciler.host.state.memory import is_zoned
 from reconciler.planning.facts.guest_rows import GuestTold
 from reconciler.planning.gates.decision import may_pass_unseen
 from reconciler.planning.gates.reboot import RebootRefused
@@ -76,7 +77,9 @@ class Looks:
             kept = None if data is None else _looks().validate_json(data)
         except ValueError:
             kept = None
-        return kept if kept is not None and key and kept.key == key else cls(key, {})
+        if kept is None or not key or kept.key != key or not all(map(is_zoned, kept.of.values())):
+            return cls(key, {})
+        return kept
 
     def to_json(self) -> bytes:
         """Return the file's content."""
