@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,16 @@ import pytest
 
 from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring.compose import wire
+from reconciler.cli.wiring.telling import Together
 from reconciler.errors import ReconcilerError, Stalled, exit_code, worst
 from reconciler.host.config import load_config
 from reconciler.planning.gates.types import BreakGlass
-from reconciler.planning.notices.events import week_of
+from reconciler.planning.notices.events import events, week_of
 from reconciler.reconcile.tick import Tick
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site
 from tests.labs.apt import AptLab
 from tests.labs.webhook import Receiver, receive
+from tests.planning.test_together import EVERY, STALE, fine
 
 Command = Callable[..., tuple[int, str, str]]
 SECRET = "hunter2-token"
@@ -354,3 +357,36 @@ def test_a_tick_that_comes_to_no_report_counts_too(notified: Site, lab: AptLab, 
         assert "no tick has ended well" in said
     assert codes(notified, 1, minutes) == [0]
     assert json.loads((notified.state / "standstill.json").read_bytes())["ticks"] == 0
+
+
+# --- what waits of a hypervisor and its guests --------------------------------------------------------------
+
+
+def kept_of_guests(site: Site) -> None:
+    """Leave what a tick had to tell of a guest when it was killed."""
+    wiring = wire(load_config(site.config))
+    kept = Together(wiring.folder, wiring.ticker.reporter.messenger, "web-01")
+    before = fine("web-01/201")
+    kept.keep(events(before, replace(before, troubles=(STALE,)), BEFORE), EVERY)
+
+
+def test_what_waits_is_told_though_the_host_has_no_guests_any_more(
+    notified: Site, receiver: Receiver
+) -> None:
+    kept_of_guests(notified)
+    tick(notified, BEFORE)
+    assert [title for title in titles(receiver) if "metadata stale" in title]
+    assert not (notified.state / "telling.json").exists()
+
+
+@pytest.mark.parametrize(("old", "new"), [(b'"fresh"', b"fresh"), (b"Z", b"")])
+def test_it_is_said_that_what_waited_is_damaged(notified: Site, old: bytes, new: bytes) -> None:
+    kept_of_guests(notified)
+    file = notified.state / "telling.json"
+    damaged = file.read_bytes().replace(old, new)
+    file.write_bytes(damaged)
+    assert [
+        one.message for one in tick(notified, BEFORE).failures if "telling.json is damaged" in one.message
+    ]
+    assert (notified.state / "telling.json.damaged").read_bytes() == damaged
+    assert tick(notified, BEFORE).failures == ()

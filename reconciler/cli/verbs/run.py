@@ -25,7 +25,7 @@ from reconciler.host.install.credentials import folder_beside
 from reconciler.host.machine.clock import SystemClock
 from reconciler.host.state import next_tick, standstill
 from reconciler.host.state.fingerprint import Fingerprint, digest
-from reconciler.host.state.folder import PAUSE
+from reconciler.host.state.folder import PAUSE, TELLING
 from reconciler.host.state.next_tick import Outlook
 from reconciler.notify.memory import REFUSED
 from reconciler.ownership import user_name
@@ -179,7 +179,9 @@ def _ticks(
     Raises:
         ReconcilerError: As of :func:`_tick`, of the hypervisor.
     """
-    if wiring.config.guests is None:
+    has_guests = wiring.config.guests is not None
+    # What was kept while there were guests is told all the same, be it of the host alone.
+    if not has_guests and not (wiring.folder.path / TELLING).exists():
         return _tick(wiring, begins, break_glass)
     from reconciler.cli.verbs.run_guests import push_guests, tick_guests
     from reconciler.cli.wiring.telling import looked_after, together
@@ -198,6 +200,8 @@ def _ticks(
         now = wiring.ticker.applier.clock.now()
         untold = tuple(telling.end(now, looked_after(wiring.config.host, wiring.guests)))
         wiring.guests.told_until = telling.until
+        if not has_guests:
+            telling.forget()
     # Of a hypervisor that is another machine nothing is pushed, though its guests are who they were.
     unpushed = tuple(push_guests(wiring)) if done.assessment.is_anothers else ()
     return replace(done, earlier=(*done.earlier, *unpushed, *untold))

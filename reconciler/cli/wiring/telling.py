@@ -1,8 +1,10 @@
 """What a hypervisor's tick tells of its guests and itself is kept until its end, and told together.
 
-It is kept in a file: a tick that is killed has remembered it as told, and the next one tells it.
+It is kept in a file: a tick that is killed has remembered it as told, and the next one tells it. Where the
+file is damaged, that is said, and it is kept beside.
 """
 
+import contextlib
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,14 +15,12 @@ from pydantic import TypeAdapter
 
 from reconciler.cli.wiring.compose import GuestsTold, Wiring
 from reconciler.errors import ReconcilerError, Stalled, Transient
-from reconciler.host.state.folder import TargetFolder
+from reconciler.host.state.folder import TELLING, TargetFolder
+from reconciler.host.state.memory import is_zoned
 from reconciler.planning.facts.guest_rows import GuestOutcome
 from reconciler.planning.notices.events import Event, Notice, Route, Untold
 from reconciler.planning.notices.together import Gathered, Heard, settled, told_together
 from reconciler.reconcile.ports.reports import Messenger
-
-FILE = "telling.json"
-"""Of the state folder: what is to be told, and which incidents of several targets are not over."""
 
 _EVERY = frozenset(Event)
 
@@ -40,10 +40,18 @@ class Together:
     home: str
     _gathered: Gathered = field(default_factory=Gathered)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _wrong: list[ReconcilerError] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        data = self.folder.read(FILE)
-        self._gathered = Gathered() if data is None else _read(data)
+        try:
+            data = self.folder.read(TELLING)
+        except ReconcilerError as error:
+            self._wrong.append(error)
+            return
+        try:
+            self._gathered = Gathered() if data is None else _read(data)
+        except ValueError:
+            self._wrong.append(self._set_aside(data or b""))
 
     @property
     def is_left(self) -> bool:
@@ -104,6 +112,8 @@ class Together:
             now: Aware.
             looked_after: As of :func:`reconciler.planning.notices.together.settled`.
         """
+        wrong, self._wrong = self._wrong, []
+        yield from wrong
         try:
             with self._lock:
                 told, after = settled(self._gathered, now, looked_after)
@@ -122,15 +132,29 @@ class Together:
             if not complaint.is_refused:  # that is said by the report, and by no exit code
                 yield Transient(complaint.sentence, "look at the notifier")
 
+    def forget(self) -> None:
+        """Remove the file where nothing is kept, since nobody has guests any more."""
+        if self._gathered == Gathered():
+            (self.folder.path / TELLING).unlink(missing_ok=True)
+
+    def _set_aside(self, data: bytes) -> ReconcilerError:
+        """Begin anew, keep what cannot be understood, and return what is wrong."""
+        aside = f"{TELLING}.damaged"
+        with contextlib.suppress(ReconcilerError):
+            self.folder.write(aside, data)
+            self.folder.write(TELLING, _gathereds().dump_json(Gathered()))
+        said = f"{self.folder.path / TELLING} is damaged: a message that no tick came to send is lost"
+        return Stalled(f"{said}; it is kept as {aside}", "look at the reports, and delete it")
+
     def _keep(self, gathered: Gathered) -> None:
         if gathered != self._gathered:
             data = _gathereds().dump_json(gathered)
             try:
-                self.folder.write(FILE, data)
+                self.folder.write(TELLING, data)
             except Stalled:
                 if not self.messenger.make_room():
                     raise
-                self.folder.write(FILE, data)
+                self.folder.write(TELLING, data)
             self._gathered = gathered
 
 
@@ -174,7 +198,12 @@ def _gathereds() -> TypeAdapter[Gathered]:
 
 
 def _read(data: bytes) -> Gathered:
-    try:
-        return _gathereds().validate_json(data)
-    except ValueError:
-        return Gathered()  # of another version, or damaged: what is wrong is told again when it changes
+    """Read what was kept.
+
+    Raises:
+        ValueError: It is of another version, or damaged.
+    """
+    kept = _gathereds().validate_json(data)
+    if not is_zoned(kept):
+        raise ValueError("an instant has no zone")
+    return kept

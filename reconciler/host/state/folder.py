@@ -65,6 +65,10 @@ PAUSE = "pause.json"
 """The operator's ``pause``; a file of its own, since it is written while a run is at work."""
 
 
+TELLING = "telling.json"
+"""What a hypervisor's tick has to tell of its guests and itself, and which incidents of both are not over."""
+
+
 @dataclass(frozen=True, slots=True)
 class TargetFolder:
     """What is kept of one target.
