@@ -1,5 +1,9 @@
 """The values that this host knows, for the shells that complete them: a line each, and never a mistake.
 
+The shells take a list of words for text of theirs: bash and zsh carry out what stands in it. Names of
+packages are what a repository wrote, so a value with any character that could mean something there is not
+told.
+
 Whoever types waits for it, so next to nothing is imported, and only what lies on this host is looked at.
 """
 
@@ -19,6 +23,8 @@ COMMAND = "__values"
 
 _LOGS = "/var/log/patchledger"
 _NEWEST = 100
+_PLAIN = str.maketrans("", "", "+-.:@_")
+"""Takes out of a value what means nothing to any shell, beside letters and digits."""
 
 
 def tell(arguments: "Sequence[str]") -> int:
@@ -33,8 +39,13 @@ def tell(arguments: "Sequence[str]") -> int:
         found = sorted(_KINDS[kind](config)) if kind in _KINDS else []
     except Exception:  # noqa: BLE001 - nobody who types is helped by why there is no list
         return 0
-    sys.stdout.writelines(f"{one}\n" for one in found if one.isprintable() and " " not in one)
+    sys.stdout.writelines(f"{one}\n" for one in found if _is_plain(one))
     return 0
+
+
+def _is_plain(value: str) -> bool:
+    """Say whether no shell takes a value for anything else, nor this program for an option."""
+    return value.translate(_PLAIN).isalnum() and not value.startswith("-")
 
 
 def _packages(config: bytes) -> "Iterable[str]":
