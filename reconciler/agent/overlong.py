@@ -48,7 +48,8 @@ class Overlong:
     def wait(self, elapsed: timedelta) -> timedelta | None:
         """Return how long nothing is to be done about it; ``None`` where only its own end is waited for."""
         if self._kill_at is not None:
-            return max(timedelta(0), self._kill_at - elapsed)
+            # Then it waits for a package manager that is at work all the same, and is not asked all the time.
+            return self._kill_at - elapsed if elapsed < self._kill_at else PATIENCE
         ahead = [at - (elapsed - self._began) for at in (self._long, self._limit)]
         return min((span for span in ahead if span > timedelta(0)), default=None)
 
