@@ -245,6 +245,7 @@ class AppriseCourier:
                 "host": entry.target,
                 "incident": entry.incident,
                 "closes": entry.closes,
+                "opens": entry.opens,
                 "shorter": entry.shorter,
             },
             entry.to,

@@ -38,6 +38,7 @@ class Pending:
         shorter: Pairs of text and Markdown, as in the message; empty in files of older versions.
         incident: As in the notice; empty in files of older versions.
         closes: The same.
+        opens: The same.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Pending:
     refusals: int = 0
     incident: str = ""
     closes: tuple[str, ...] = ()
+    opens: tuple[str, ...] = ()
     shorter: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -148,6 +150,7 @@ def read_entry(path: Path) -> Pending | None:
                 "at": datetime.fromisoformat(read["at"]),
                 "not_before": datetime.fromisoformat(read["not_before"]),
                 "closes": tuple(read.get("closes", ())),
+                "opens": tuple(read.get("opens", ())),
                 "shorter": tuple((text, markdown) for text, markdown in read.get("shorter", ())),
             }
         )
@@ -164,7 +167,10 @@ def _is_whole(entry: Pending) -> bool:
     return (
         all(
             type(text) is str
-            for text in (*texts, entry.receiver, entry.incident, *entry.closes, *chain(*entry.shorter))
+            for text in (
+                *(*texts, entry.receiver, entry.incident),
+                *(*entry.closes, *entry.opens, *chain(*entry.shorter)),
+            )
         )
         and all(type(number) is int and number >= 0 for number in numbers)
         and all(instant.tzinfo is not None for instant in (entry.at, entry.not_before))

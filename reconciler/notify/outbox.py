@@ -244,6 +244,7 @@ def _entry(notice: Notice, route: Route, identity: str, order: int) -> Pending:
         html=message.html,
         incident=notice.incident,
         closes=notice.closes,
+        opens=notice.opens,
         shorter=tuple((each.text, each.markdown) for each in message.shorter),
     )
 

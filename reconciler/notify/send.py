@@ -48,6 +48,7 @@ class Order(TypedDict):
     host: str
     incident: str
     closes: list[str]
+    opens: list[str]
     shorter: list[tuple[str, str]]
 
 
@@ -198,15 +199,25 @@ def _word(order: Order) -> str:
         if isinstance(service, str):
             return service
         opens, closes = _ACTIONS.get(type(service).__name__, ("", ""))
-        # A service that keeps incidents is told the end of each.
-        keys = order["closes"] if closes else []
-        for incident in keys or [order["incident"] or order["id"]]:
+        for incident, action in _steps(order, opens, closes):
             # An object for each, since it keeps what it was given.
-            one = _identified(_for_one(order), order, incident, closes if keys else opens)
-            sent = _try(one, order)
+            sent = _try(_identified(_for_one(order), order, incident, action), order)
             if not sent:
                 break
     return _sent() if sent else _classify()
+
+
+def _steps(order: Order, opens: str, closes: str) -> list[tuple[str, str]]:
+    """Return what a service that keeps incidents is told of each, and of others that it is one message.
+
+    What begins comes first: of several targets, some may be in trouble while others are well again.
+    """
+    own = order["incident"] or order["id"]
+    if not closes:
+        return [(own, opens)]
+    is_end = order["trouble"] == "recovered" and order["closes"]
+    begun = [] if is_end else [own, *order["opens"]]
+    return [(one, opens) for one in begun] + [(one, closes) for one in order["closes"] if one not in begun]
 
 
 def _for_one(order: Order) -> Any:  # noqa: ANN401 - plugins differ in what they have
@@ -412,7 +423,9 @@ def _head(service: NotifyEmail, order: Order) -> None:
 
 
 def _incidents(order: Order) -> list[str]:
-    return order["closes"] or ([order["incident"]] if order["incident"] else [])
+    own = [order["incident"]] if order["incident"] else []
+    is_end = order["trouble"] == "recovered" and order["closes"]
+    return list(dict.fromkeys([*([] if is_end else [*own, *order["opens"]]), *order["closes"]]))
 
 
 # --- Form ---------------------------------------------------------------------------------------------------

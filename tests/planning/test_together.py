@@ -141,6 +141,22 @@ def test_what_one_guest_alone_tells_is_told_as_of_a_host() -> None:
     assert message.incident in end.closes
 
 
+def test_each_trouble_of_a_message_is_an_incident_that_its_own_end_closes() -> None:
+    pve = Hypervisor()
+    pve.tick([failed("pve1/101")])
+    well = replace(fine("pve1/101"), last_run=LastRun("next", RunResult.APPLIED, "sha256:2"))
+    sent = pve.tick([well, failed("pve1/102"), *map(stale, TWENTY[2:5])])
+    ((message,),) = sent.values()
+    assert message.event is Event.FAILED
+    assert message.incident == "pve1/102/failed"
+    assert "pve1/101/failed" in message.closes
+    (shared,) = message.opens
+    assert shared.startswith("pve1/guests/")
+    ((end,),) = pve.tick([*map(fine, TWENTY[2:5])]).values()
+    assert shared in end.closes
+    assert "pve1/102/failed" not in end.closes
+
+
 def test_the_host_alone_tells_as_ever() -> None:
     pve = Hypervisor()
     both = replace(

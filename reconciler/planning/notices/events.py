@@ -336,6 +336,7 @@ class Notice:
         incident: What services that keep incidents know it by: ``target/event`` of the trouble that it tells
             of, so that trouble of one sort is one incident for as long as it lasts; empty for what is none.
         closes: The incidents that are over, where it tells of an end.
+        opens: The incidents beside ``incident`` that it tells of, where it tells of several targets.
     """
 
     event: Event
@@ -347,6 +348,7 @@ class Notice:
     gist: "Gist | None" = None
     incident: str = ""
     closes: tuple[str, ...] = ()
+    opens: tuple[str, ...] = ()
 
     @property
     def told(self) -> frozenset[Event]:

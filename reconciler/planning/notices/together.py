@@ -184,6 +184,8 @@ def _together(home: str, notices: Sequence[Notice]) -> Notice:
         if notice.gist is not None:
             groups[notice.event, notice.gist.cause].append(notice)
     worst = next(iter(groups))[0]
+    incident = _incident_of(home, next(iter(groups.items())))
+    begun = (_incident_of(home, each) for each in groups.items() if each[0][0] in get_args(TroubleEvent))
     headline = _headline(groups, home)
     gists = [one.gist for group in groups.values() for one in group if one.gist is not None]
     contents = Contents(
@@ -208,14 +210,16 @@ def _together(home: str, notices: Sequence[Notice]) -> Notice:
         notices[0].at,
         compose(home, headline, contents),
         frozenset(event for one in notices for event in one.told),
-        incident=_incident_of(home, next(iter(groups.items()))),
+        incident=incident,
         closes=tuple(sorted({each for one in notices for each in one.closes})),
+        # A service that keeps incidents opens each: it is closed by its own end, and not by that of another.
+        opens=tuple(one for one in dict.fromkeys(begun) if one != incident),
     )
 
 
-def _incident_of(home: str, worst: tuple[tuple[Event, str], Sequence[Notice]]) -> str:
-    """Return the incident that a message is of: the one that is told first."""
-    (event, cause), group = worst
+def _incident_of(home: str, told: tuple[tuple[Event, str], Sequence[Notice]]) -> str:
+    """Return the incident that a part of a message is of."""
+    (event, cause), group = told
     if event not in get_args(TroubleEvent) or len(group) == 1:
         return group[0].incident
     return _incident(home, cause)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -152,6 +153,22 @@ def test_the_end_of_several_is_told_of_each(host: Host, services: Services) -> N
     assert [(asked.json["dedup_key"], asked.json["event_action"]) for asked in services.asked] == [
         ("web-01/failed", "resolve"),
         ("web-01/metadata-stale", "resolve"),
+    ]
+
+
+def test_what_begins_is_opened_where_the_message_tells_of_an_end_as_well(
+    host: Host, services: Services
+) -> None:
+    """One guest fails in the tick of a hypervisor in which another is well again."""
+    services.answers = _accepts
+    both = replace(
+        _notice(Event.FAILED, "pve1/102/failed", ("pve1/101/failed",)), opens=("pve1/103/metadata-stale",)
+    )
+    host.tell("pagerduty://ABCDEFGHIJKLMNOP@AAAAAAAAAAAA", both)
+    assert [(asked.json["dedup_key"], asked.json["event_action"]) for asked in services.asked] == [
+        ("pve1/102/failed", "trigger"),
+        ("pve1/103/metadata-stale", "trigger"),
+        ("pve1/101/failed", "resolve"),
     ]
 
 
