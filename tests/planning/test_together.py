@@ -204,13 +204,37 @@ def test_each_route_hears_what_it_asked_for() -> None:
 
 def test_one_that_stays_wrong_does_not_silence_the_others_for_ever() -> None:
     pve = Hypervisor()
-    pve.tick(map(stale, TWENTY))
+    ((message,),) = pve.tick(map(stale, TWENTY)).values()
     assert pve.gathered.until is None
     assert pve.tick(map(fine, TWENTY[1:])) == {}
     assert pve.gathered.until == pve.now + LONGEST_WAIT
     pve.now += LONGEST_WAIT
-    assert titles(pve.tick([stale(TWENTY[0])])) == ["[patchledger] pve1: recovered in 19 guests"]
-    assert titles(pve.tick([fine(TWENTY[0])])) == ["[patchledger] pve1/101: recovered"]
+    sent = pve.tick([stale(TWENTY[0])])
+    assert titles(sent) == ["[patchledger] pve1: recovered in 19 guests"]
+    assert pve.gathered.until is None
+    ((told,),) = sent.values()
+    over = pve.tick([fine(TWENTY[0])])
+    assert titles(over) == ["[patchledger] pve1/101: recovered"]
+    # It is one incident to a service until it is over for the last of them, however long that takes.
+    ((end,),) = over.values()
+    assert message.incident not in told.closes
+    assert message.incident in end.closes
+    assert pve.gathered == Gathered()
+
+
+def test_who_is_well_again_after_that_waits_for_nobody() -> None:
+    pve = Hypervisor()
+    pve.tick(map(stale, TWENTY[:3]))
+    pve.tick([fine(TWENTY[0])])
+    pve.now += LONGEST_WAIT
+    pve.tick([])
+    assert titles(pve.tick([fine(TWENTY[1])])) == ["[patchledger] pve1/102: recovered"]
+    # But those that come to it now are told together, as at first.
+    pve.tick(map(stale, TWENTY[10:15]))
+    assert pve.tick([fine(TWENTY[10])]) == {}
+    assert titles(pve.tick([*map(fine, TWENTY[11:15]), fine(TWENTY[2])])) == [
+        "[patchledger] pve1: recovered in 6 guests"
+    ]
 
 
 def test_one_that_went_holds_up_nobody() -> None:

@@ -84,7 +84,7 @@ class Gathered:
     @property
     def until(self) -> datetime | None:
         """When what is held is told at the latest, ``None`` where nothing is."""
-        begun = (one.since for one in self.shared if one.since is not None)
+        begun = (one.since for one in self.shared if one.since is not None and one.well)
         return min((since + LONGEST_WAIT for since in begun), default=None) if self.held else None
 
 
@@ -105,7 +105,8 @@ def settled(
     held = [heard for heard in gathered.held if heard.target not in in_trouble]
     shared = [_recovering(one, over, now) for one in _begun(shared, new)]
     shared = [replace(one, well=tuple(each for each in one.well if each not in in_trouble)) for one in shared]
-    kept = [one for one in shared if one.wrong and not _is_late(one, now)]
+    # Kept until it is over for all, since that is when services that keep incidents are told its end.
+    kept = [replace(one, well=() if _is_late(one, now) else one.well) for one in shared if one.wrong]
     waits = {target for one in kept for target in one.well}
     ended = [one for one in shared if not one.wrong]
     told = [*new, *(_closing(heard, ended) for heard in (*held, *over) if heard.target not in waits)]
@@ -129,7 +130,10 @@ def _begun(shared: Sequence[Shared], new: Iterable[Heard]) -> list[Shared]:
     known = {one.cause: one for one in shared}
     for cause, targets in by_cause.items():
         if cause in known:
-            known[cause] = replace(known[cause], wrong={**known[cause].wrong, **targets})
+            one = known[cause]
+            # Where all who were well again are told, whoever comes now waits for others as they did.
+            since = one.since if one.well else None
+            known[cause] = replace(one, wrong={**one.wrong, **targets}, since=since)
         elif len(targets) > 1:
             known[cause] = Shared(cause, targets)
     return list(known.values())
