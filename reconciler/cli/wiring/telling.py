@@ -4,7 +4,6 @@ It is kept in a file: a tick that is killed has remembered it as told, and the n
 file is damaged, that is said, and it is kept beside.
 """
 
-import contextlib
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -139,12 +138,14 @@ class Together:
 
     def _set_aside(self, data: bytes) -> ReconcilerError:
         """Begin anew, keep what cannot be understood, and return what is wrong."""
-        aside = f"{TELLING}.damaged"
-        with contextlib.suppress(ReconcilerError):
-            self.folder.write(aside, data)
-            self.folder.write(TELLING, _gathereds().dump_json(Gathered()))
         said = f"{self.folder.path / TELLING} is damaged: a message that no tick came to send is lost"
-        return Stalled(f"{said}; it is kept as {aside}", "look at the reports, and delete it")
+        hint = "look at the reports, which have all"
+        try:
+            aside = self.folder.set_aside(TELLING, data)
+            self.folder.write(TELLING, _gathereds().dump_json(Gathered()))
+        except ReconcilerError as error:
+            return Stalled(f"{said}, and it cannot be kept aside: {error.message}", hint)
+        return Stalled(f"{said}; it is kept as {aside}", hint)
 
     def _keep(self, gathered: Gathered) -> None:
         if gathered != self._gathered:

@@ -113,7 +113,7 @@ class TargetFolder:
         state, lost = state_of(kept)
         for name, data in {BEFORE: before, **there}.items():
             if data is not None and set(lost).intersection(fields_of(name)):
-                aside = self._set_aside(name, data)
+                aside = self.set_aside(name, data)
                 complaints.append(
                     f"{self.path / name}: not all of {', '.join(lost)} was understood, and that begins anew; "
                     f"it is kept as {aside}"
@@ -123,10 +123,10 @@ class TargetFolder:
     def _wrong_with(self, name: str, data: bytes, page: Page) -> Iterator[str]:
         """Say what is wrong with a file, after keeping it aside where it is not sound."""
         if page.complaint:
-            kept = "" if page.is_sound else f"; it is kept as {self._set_aside(name, data)}"
+            kept = "" if page.is_sound else f"; it is kept as {self.set_aside(name, data)}"
             yield f"{self.path / name} {page.complaint}{kept}"
 
-    def _set_aside(self, name: str, data: bytes) -> str:
+    def set_aside(self, name: str, data: bytes) -> str:
         """Keep a copy of a damaged file beside it, once for each damage; return its name."""
         number = 1
         while True:
@@ -229,7 +229,7 @@ class TargetFolder:
         copied = None if copy is None else _parsed(copy)
         if copied is None or (data is not None and _parsed(data) is not None) or self._is_over(copied):
             return
-        kept = "" if data is None else f"; it is kept as {self._set_aside(_JOURNAL, data)}"
+        kept = "" if data is None else f"; it is kept as {self.set_aside(_JOURNAL, data)}"
         yield f"{self.path / _JOURNAL} is damaged or gone, and {_COPY} tells of the run{kept}"
 
     @property
