@@ -3,6 +3,8 @@
 import json
 from datetime import timedelta
 
+import pytest
+
 from reconciler.cli.wiring.compose import Wiring, wire
 from reconciler.cli.wiring.guests import folders_of
 from reconciler.cli.wiring.looking import in_guests
@@ -67,6 +69,20 @@ def test_a_guest_that_went_is_told_of_and_forgotten_though_its_policy_is_lost(
     assert (told["host"]["gone"], told["policy"]["commit"]) == ("gone: destroyed", "")
     again = decide_again(read_recording(recording.data), wiring.read)
     assert to_json(again.report) == report.data
+
+
+@pytest.mark.parametrize("seen", [b"", b"{}"])
+def test_a_guest_that_went_is_forgotten_though_its_last_report_is_none(
+    site: Site, lab: AptLab, seen: bytes
+) -> None:
+    wiring = hypervisor(site, lab)
+    tick(site, BEFORE)
+    (site.state / "observation.json").write_bytes(seen)
+    reported(site, wiring)
+    inside = in_guests(wiring, wiring.ticker.assessor.follow(wiring.folder.recall().state))
+    said = inside.farewell(Guest("201", None, "web", Gone()))
+    assert said.startswith("guest 201: gone: destroyed; no report says so, since the last one is none: obs")
+    assert inside.kept.known() == frozenset()
 
 
 def test_a_hypervisor_looks_after_itself_though_looks_at_guests_cannot_be_kept(

@@ -14,7 +14,7 @@ from reconciler.cli.wiring.guest_checks import GuestChecks
 from reconciler.cli.wiring.guest_network import ask_in_network
 from reconciler.cli.wiring.guest_restarts import GuestRestarts
 from reconciler.cli.wiring.in_turn import FollowerInTurn, MessengerInTurn, QueueInTurn, Turn
-from reconciler.errors import ReconcilerError, Stalled, Transient
+from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.gitops.report_branches import guest_branch
 from reconciler.host.config import Guests, digest_of_rules
 from reconciler.host.install.units import TIMER, WATCH
@@ -235,11 +235,16 @@ class InGuests:
         with folder.locked():
             branch = guest_branch(self.wiring.config.host, guest.id)
             last, seen = self.wiring.queue.last(branch), self.wiring.queue.last(branch, "observation.json")
-            told = None if seen is None else read_vouched(seen.data)
+            said = "" if seen is None else f"guest {guest.id}: {where}"
+            try:
+                told = None if seen is None else read_vouched(seen.data)
+            except Misuse as error:
+                # Whatever somebody put there, no later tick can go on from it.
+                told, said = None, f"{said}; no report says so, since the last one is none: {error.message}"
             if last is not None and told is not None and not told.gone:
                 self._say_farewell(guest, folder, replace(told, gone=where), last)
             self.kept.set_aside(guest.id, self._clock.now())
-        return f"guest {guest.id}: {where}" if told is not None else ""
+        return said
 
     def _say_farewell(self, guest: Guest, folder: GuestFolder, told: Recording, last: Stored) -> None:
         previous = Previous(last.oid, inventory_of(told.observation.installed), last.elsewhere)
