@@ -187,12 +187,19 @@ class OutboxMessenger:
         if routes:
             self.outbox.hold_reserve()
         try:
+            self._keep_in_reserve(notices, routes)
+        except Stalled:
+            self.withdraw(notices, routes)
+            raise
+
+    def _keep_in_reserve(self, notices: Sequence[Notice], routes: Sequence[Route]) -> None:
+        try:
             self._keep(notices, routes)
         except Stalled:
             if not self.outbox.use_reserve():
-                self.withdraw(notices, routes)
                 raise
-            self.keep(notices, routes)
+            # Once: where something else than room is missing, the next attempt would fail like this one.
+            self._keep(notices, routes)
 
     def _keep(self, notices: Sequence[Notice], routes: Sequence[Route]) -> None:
         for route in routes:

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.errors import Stalled
 from reconciler.notify import Down, Outbox, Pending, Refused, Route, Sent, Verdict
-from reconciler.notify.outbox import BATCH, LIMIT
+from reconciler.notify.outbox import BATCH, LIMIT, OutboxMessenger
 from reconciler.planning.notices.events import Event, Notice
 from reconciler.planning.notices.message import Message
 
@@ -331,3 +331,16 @@ def test_the_memory_of_what_was_sent_is_bounded(outbox: Outbox, tmp_path: Path) 
     assert (tmp_path / "outbox" / "told").stat().st_size == 61_000
     assert not outbox.enqueue(_notice("1099"), ALL)
     assert outbox.enqueue(_notice("0-0"), ALL)
+
+
+def test_what_no_room_would_help_with_is_a_failure_with_a_reason(tmp_path: Path) -> None:
+    """Such as a disk without inodes: the room that is held back is there, and giving it back helps nobody."""
+    folder = tmp_path / "outbox"
+    (folder / ".told.new" / "in the way").mkdir(parents=True)
+    messenger = OutboxMessenger(Outbox(folder), Service())
+    with pytest.raises(Stalled, match="cannot keep notifications"):
+        messenger.tell((_notice("a"),), (ALL,), NOW)
+    assert messenger.outbox.pending() == ()
+    (folder / ".told.new" / "in the way").rmdir()
+    (folder / ".told.new").rmdir()
+    assert messenger.tell((_notice("a"),), (ALL,), NOW) == ()
