@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.cli.wiring.guests import missed
 from reconciler.errors import Transient
+from reconciler.host.config import Guests
 from reconciler.host.state.folder import StateFolder
 from reconciler.host.state.guests import GuestFolders
-from reconciler.planning.facts.guests import Pin
+from reconciler.planning.facts.guests import GuestKind, Pin
 from reconciler.reconcile.ports.state import State
 
 NOW = datetime(2026, 11, 30, 9, tzinfo=UTC)
@@ -114,3 +116,16 @@ def test_what_was_said_in_a_guest_is_its_runs_log(tmp_path: Path) -> None:
     (step / "err").write_text("Setting up web (1.1) with hunter2\n")
     assert b"Setting up web (1.1)" in folder.run_log(run, ())
     assert b"hunter2" not in folder.run_log(run, ["hunter2"])
+
+
+def test_a_guest_of_a_kind_that_is_looked_for_no_more_is_not_missed(tmp_path: Path) -> None:
+    """It is where it was, and no report is to say that it was destroyed."""
+    folders = kept(tmp_path)
+    for name, kind in {"web": GuestKind.LXC, "db": GuestKind.INCUS, "before": None}.items():
+        folders.of(name).prepare()
+        folders.of(name).save(State(pin=Pin(name, kind=kind)))
+    folders.of("new").prepare()
+    both, one = (Guests.model_validate({"from": kinds}) for kinds in (["incus", "lxc"], ["incus"]))
+    assert missed(both, folders, {"web"}) == {"db", "before", "new"}
+    assert missed(both, folders) == {"web", "db", "before", "new"}
+    assert missed(one, folders) == {"db", "before", "new"}

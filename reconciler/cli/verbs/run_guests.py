@@ -22,7 +22,7 @@ import reconciler
 from reconciler.cli.showing.terminal import at_work
 from reconciler.cli.verbs.guests import unmeant_lines
 from reconciler.cli.wiring.compose import Wiring
-from reconciler.cli.wiring.guests import folders_of, guests_of
+from reconciler.cli.wiring.guests import folders_of, guests_of, missed
 from reconciler.cli.wiring.in_guests import KEPT_DEPTH, GuestTick, InGuests, state_now
 from reconciler.cli.wiring.looks import FILE as LOOKS
 from reconciler.cli.wiring.looks import LONGEST, Look, Looks, changes_at, passes_unseen
@@ -308,9 +308,10 @@ def _part(inside: InGuests, found: Inventory, told: GuestsTick) -> bool:
     Returns:
         Whether one went: its row says so once, and the next tick leaves it out.
     """
-    known, has_parted = inside.kept.known(), False
-    for guest in found.guests:
-        if guest.id in known and farewell(guest.state) and guest.id not in told.away:
+    went = [one for one in found.guests if farewell(one.state) and one.id not in told.away]
+    known, has_parted = missed(inside.said, inside.kept) if went else frozenset(), False
+    for guest in went:
+        if guest.id in known:
             has_parted = True
             try:
                 told.notices += filter(None, [inside.farewell(guest)])

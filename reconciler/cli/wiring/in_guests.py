@@ -177,7 +177,7 @@ class InGuests:
         target = target_of(guest, self.said.environment, machine, max(self.said.wait, _AT_LEAST))
         done = self._ticker(guest, used, target).tick(break_glass)
         state = folder.recall().state
-        pin = (state.pin or Pin(guest.id)).and_seen(guest.volume, machine)
+        pin = replace(state.pin or Pin(guest.id), kind=guest.kind).and_seen(guest.volume, machine)
         if pin != state.pin and not done.assessment.is_anothers:
             folder.save(replace(state, pin=pin))
         return GuestTick(done, is_first, notices)

@@ -184,11 +184,13 @@ class Pin:
         id: At its hypervisor.
         volume: What its root is on, empty where that was never known.
         machine_id: Content of its ``/etc/machine-id``, empty where it has none or it was never known.
+        kind: What runs it, ``None`` where that was not kept: an older patchledger looked at it last.
     """
 
     id: str
     volume: str = ""
     machine_id: str = ""
+    kind: GuestKind | None = None
 
     def contradicted(self, volume: str, machine_id: str) -> str:
         """Return why what is seen now is another guest, empty where nothing says so.
@@ -211,7 +213,7 @@ class Pin:
 
     def and_seen(self, volume: str, machine_id: str) -> "Pin":
         """Return it with what is known now of the same guest."""
-        return Pin(self.id, volume or self.volume, machine_id or self.machine_id)
+        return replace(self, volume=volume or self.volume, machine_id=machine_id or self.machine_id)
 
 
 _NAMESPACE = re.compile(r"pid:\[[1-9][0-9]*\]", re.ASCII)
