@@ -390,3 +390,22 @@ def test_it_is_said_that_what_waited_is_damaged(notified: Site, old: bytes, new:
     ]
     assert (notified.state / "telling.json.damaged").read_bytes() == damaged
     assert tick(notified, BEFORE).failures == ()
+
+
+def test_it_is_told_that_guests_cannot_be_looked_at_for_long(
+    notified: Site, lab: AptLab, receiver: Receiver
+) -> None:
+    """By the failures of its own tick alone the hypervisor had always ended well."""
+    notifiers = {"ops": {"file": str(notified.folder / "ops.url")}}
+    own = {"notifiers": notifiers, "guests": {"from": ["incus"]}, "alert_after": 2}
+    notified.configure(environment=lab.environment, **own)
+    notified.commit({"policies/base.yaml": route("failed", "recovered")})
+    assert worst(map(exit_code, tick(notified, BEFORE).failures)) == 5
+    assert titles(receiver) == []
+    for _ in range(2):
+        assert worst(map(exit_code, tick(notified, BEFORE).failures)) == 1
+    (title,) = titles(receiver)
+    assert "no tick has ended well: guests: " in title
+    notified.configure(environment=lab.environment, notifiers=notifiers)
+    assert tick(notified, BEFORE).failures == ()
+    assert "recovered" in titles(receiver)[1]

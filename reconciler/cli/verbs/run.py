@@ -189,7 +189,8 @@ def _ticks(
     wiring, telling = together(wiring)
     of_guests = tick_guests(wiring, configured)
     try:
-        done = of_guests.and_host(_tick(wiring, begins, break_glass, of_guests.in_force))
+        made = _tick(wiring, begins, break_glass, of_guests.in_force, of_guests.failures)
+        done = of_guests.and_host(made)
     except ReconcilerError:
         # What guests have reported goes out all the same; what fails is told by the next one that pushes.
         tuple(wiring.ticker.reporter.push())
@@ -212,8 +213,16 @@ def _tick(
     begins: Callable[[Report], None],
     break_glass: BreakGlass | None,
     in_force: InForce | None = None,
+    before_it: Sequence[ReconcilerError] = (),
 ) -> Tick:
     """Make a tick, and count those that come to nothing; from ``alert_after`` on that is a failure.
+
+    Args:
+        wiring: Of the host.
+        begins: As of :class:`reconciler.reconcile.tick.Ticker`.
+        break_glass: As there.
+        in_force: As there.
+        before_it: What went wrong in its guests: the tick of a hypervisor ends by that, too.
 
     Raises:
         ReconcilerError: As of :meth:`reconciler.reconcile.tick.Ticker.tick`.
@@ -230,7 +239,7 @@ def _tick(
             raise
         made.alert(stood)
         raise _stood_still(stood) from error
-    stood = _counted(wiring, before, done.failures)
+    stood = _counted(wiring, before, (*before_it, *done.failures))
     if stood.ticks < limit:
         return done
     made.alert(stood)
