@@ -27,8 +27,10 @@ from reconciler.reconcile.continuity import Continuity
 from reconciler.reconcile.fetching import is_due, once_more, still_unfetched
 from reconciler.reconcile.memory import after_look, after_run, rebooting, repair_token
 from reconciler.reconcile.policy_in_force import InForce
+from reconciler.reconcile.ports.reports import Messenger
 from reconciler.reconcile.ports.state import Spare, Standstill, State
-from reconciler.reconcile.ports.target import AnyPower
+from reconciler.reconcile.ports.target import AnyPower, StateStore
+from reconciler.reconcile.ports.where import InGuest, ThisMachine
 from reconciler.reconcile.reboot import Descent, going_down, needed, prepared
 from reconciler.reconcile.recall import restored
 from reconciler.reconcile.recovery import Recovery
@@ -113,6 +115,66 @@ def _nobody(report: Report) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Alarm:
+    """Tells of a target what no report of it tells, to those whom the policy in force last named.
+
+    Attributes:
+        folder: What is kept of the target.
+        messenger: Tells it.
+    """
+
+    folder: StateStore[ThisMachine] | StateStore[InGuest]
+    messenger: Messenger
+
+    def of_no_report(self, error: Exception, now: datetime) -> None:
+        """Tell of a tick that came to no report, as far as that can be done; what waits is sent as well.
+
+        Args:
+            error: By which it ended. What passes by itself is told by whoever counts how long it lasts.
+            now: Aware.
+        """
+        with contextlib.suppress(ReconcilerError):
+            state = self.folder.recall().state
+            before = state.snapshot
+            if before is None or isinstance(error, Transient):
+                self.messenger.deliver(now)
+                return
+            kind = f"NoReport:{type(error).__name__}"
+            self.of_trouble(state, before, Trouble(Event.FAILED, kind, _said_of(error)), now)
+
+    def of_trouble(self, state: State, before: Snapshot, trouble: Trouble, now: datetime) -> None:
+        """Tell of something that no report tells of, once: only where it can be remembered, too.
+
+        Args:
+            state: What is remembered.
+            before: What was told last.
+            trouble: That is told.
+            now: Aware.
+
+        Raises:
+            ReconcilerError: It cannot be remembered, and is not told.
+        """
+        others = tuple(one for one in before.troubles if one.kind != trouble.kind)
+        snapshot = continued(before, replace(before, at=now, troubles=(*others, trouble)))
+        notices = [one for one in events(before, snapshot, now) if one.event is Event.FAILED]
+        messenger = self.messenger
+        messenger.keep(notices, state.routes)
+        told = replace(state, snapshot=snapshot)
+        try:
+            try:
+                self.folder.save(told)
+            except ReconcilerError:
+                if not messenger.make_room():
+                    raise
+                self.folder.save(told)
+        except ReconcilerError:
+            messenger.withdraw(notices, state.routes)
+            raise
+        finally:
+            messenger.deliver(now)
+
+
+@dataclass(frozen=True, slots=True)
 class Ticker:
     """Makes whole ticks of one target.
 
@@ -151,41 +213,8 @@ class Ticker:
         try:
             return self._tick(break_glass)
         except Exception as error:
-            self._tell_of(error)
+            self._alarm.of_no_report(error, self.applier.clock.now())
             raise
-
-    def _tell_of(self, error: Exception) -> None:
-        """Tell of a tick that came to no report, as far as that can be done; what waits is sent as well."""
-        now = self.applier.clock.now()
-        with contextlib.suppress(ReconcilerError):
-            state = self.site.folder.recall().state
-            before = state.snapshot
-            if before is None or isinstance(error, Transient):
-                self.reporter.messenger.deliver(now)
-                return
-            kind = f"NoReport:{type(error).__name__}"
-            self._tell_trouble(state, before, Trouble(Event.FAILED, kind, _said_of(error)), now)
-
-    def _tell_trouble(self, state: State, before: Snapshot, trouble: Trouble, now: datetime) -> None:
-        """Tell of something that no report tells of, once: only where it can be remembered, too."""
-        others = tuple(one for one in before.troubles if one.kind != trouble.kind)
-        snapshot = continued(before, replace(before, at=now, troubles=(*others, trouble)))
-        notices = [one for one in events(before, snapshot, now) if one.event is Event.FAILED]
-        messenger = self.reporter.messenger
-        messenger.keep(notices, state.routes)
-        told = replace(state, snapshot=snapshot)
-        try:
-            try:
-                self.site.folder.save(told)
-            except ReconcilerError:
-                if not messenger.make_room():
-                    raise
-                self.site.folder.save(told)
-        except ReconcilerError:
-            messenger.withdraw(notices, state.routes)
-            raise
-        finally:
-            messenger.deliver(now)
 
     def alert(self, standstill: Standstill) -> None:
         """Tell, as far as that can be done, that the host stands still; it is told once for each time."""
@@ -193,7 +222,11 @@ class Ticker:
             state = self.site.folder.recall().state
             if state.snapshot is not None:
                 trouble = Trouble(Event.FAILED, ConditionType.STOOD_STILL, standstill.message)
-                self._tell_trouble(state, state.snapshot, trouble, self.applier.clock.now())
+                self._alarm.of_trouble(state, state.snapshot, trouble, self.applier.clock.now())
+
+    @property
+    def _alarm(self) -> Alarm:
+        return Alarm(self.site.folder, self.reporter.messenger)
 
     def _tick(self, break_glass: BreakGlass | None) -> Tick:
         course = self._begun(break_glass)

@@ -14,11 +14,14 @@ import pytest
 
 from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring.compose import wire
+from reconciler.cli.wiring.looking import in_guests
 from reconciler.cli.wiring.telling import Together
 from reconciler.errors import ReconcilerError, Stalled, exit_code, worst
 from reconciler.host.config import load_config
+from reconciler.planning.facts.guests import Guest, Running
 from reconciler.planning.gates.types import BreakGlass
 from reconciler.planning.notices.events import events, week_of
+from reconciler.reconcile.ports.state import State
 from reconciler.reconcile.tick import Tick
 from tests.e2e.site import BEFORE, OPENING, POLICY, SetClock, Site
 from tests.labs.apt import AptLab
@@ -409,3 +412,18 @@ def test_it_is_told_that_guests_cannot_be_looked_at_for_long(
     notified.configure(environment=lab.environment, notifiers=notifiers)
     assert tick(notified, BEFORE).failures == ()
     assert "recovered" in titles(receiver)[1]
+
+
+def test_it_is_told_that_one_guest_cannot_be_asked(notified: Site, lab: AptLab, receiver: Receiver) -> None:
+    notifiers = {"ops": {"file": str(notified.folder / "ops.url")}}
+    notified.configure(environment=lab.environment, notifiers=notifiers, guests={"from": ["incus"]})
+    wiring = wire(load_config(notified.config), SetClock(BEFORE))
+    inside = in_guests(wiring, wiring.ticker.assessor.follow(wiring.folder.recall().state))
+    folder = inside.kept.of("201")
+    folder.prepare()
+    folder.save(State(snapshot=fine("web-01/201"), routes=EVERY))
+    for _ in range(2):
+        with pytest.raises(ReconcilerError, match="201"):
+            inside.tick(Guest("201", None, "web", Running()))
+    (title,) = titles(receiver)
+    assert title.startswith("[patchledger] web-01/201: failed")

@@ -48,7 +48,7 @@ from reconciler.reconcile.ports.where import InGuest
 from reconciler.reconcile.reporter import Ran
 from reconciler.reconcile.site import Site
 from reconciler.reconcile.surroundings import Surroundings
-from reconciler.reconcile.tick import Tick, Ticker
+from reconciler.reconcile.tick import Alarm, Tick, Ticker
 from reconciler.targets.guest import GuestTarget
 from reconciler.transports.ways import WAYS, state_of
 
@@ -149,7 +149,14 @@ class InGuests:
         folder.prepare()
         with folder.locked():
             paused = look(str(folder.path / PAUSE), 0)
-            came = self._tick(guest, folder, break_glass)
+            try:
+                came = self._tick(guest, folder, break_glass)
+            except GuestAway:
+                raise
+            except Exception as error:
+                # Also where it did not come to a tick, as of a guest that cannot be asked which it is.
+                Alarm(folder, self._messenger).of_no_report(error, self._clock.now())
+                raise
             # The pause is the one thing in there that is changed by others while the lock is held.
             is_as_seen = paused == look(str(folder.path / PAUSE), 0)
             return replace(came, kept=self.kept_of(guest.id) if is_as_seen else "")
@@ -279,6 +286,10 @@ class InGuests:
         return (*self.wiring.config.environment.values(), *self.said.environment.values())
 
     @property
+    def _messenger(self) -> MessengerInTurn:
+        return MessengerInTurn(self.wiring.ticker.reporter.messenger, self.messages)
+
+    @property
     def _clock(self) -> Clock:
         return self.wiring.ticker.applier.clock
 
@@ -288,7 +299,6 @@ class InGuests:
         host, config = self.wiring.ticker, self.wiring.config
         site = self._site(guest, folder, target, manager)
         queue = QueueInTurn(self.wiring.queue, self.git)
-        messenger = MessengerInTurn(host.reporter.messenger, self.messages)
         assessor = Assessor(
             site,
             self._clock,
@@ -302,7 +312,7 @@ class InGuests:
             site,
             assessor,
             Applier(site, self._clock, PROGRAM, assessor.ask_anew),
-            replace(host.reporter, site=site, queue=queue, messenger=messenger, waits=self.waits),
+            replace(host.reporter, site=site, queue=queue, messenger=self._messenger, waits=self.waits),
             self._secrets,
             in_force=self.in_force,
         )
