@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from reconciler.planning.facts.inventory import OutsideAction
 from reconciler.planning.facts.package import Identified
 from reconciler.planning.gates.types import BreakGlass
+from reconciler.planning.text.layout import OPEN, UnknownWord
 
 
 class Verdict(StrEnum):
@@ -41,11 +42,12 @@ class Changed(Identified):
     """What became of one package; ``from`` is null for a new one, ``to`` for one that is gone.
 
     Attributes:
+        action: In the host's word, which a newer release, or one that makes words up, may have more of.
         advisories: What it fixes, by the package manager's words: ids of advisories and CVEs. None where
             that does not tell any.
     """
 
-    action: OutsideAction
+    action: Annotated[OutsideAction | UnknownWord, OPEN]
     name: str
     arch: str
     from_: str | None

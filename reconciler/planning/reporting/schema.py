@@ -17,6 +17,7 @@ from inspect import cleandoc
 from typing import Any, NewType
 
 from reconciler.planning.facts.guest_rows import GuestOutcome
+from reconciler.planning.facts.inventory import OutsideAction
 from reconciler.planning.reporting.document import INTERFACE, Report
 from reconciler.planning.resolving.dispositions import ConditionType
 from reconciler.planning.runs.record import RunRecord
@@ -41,6 +42,7 @@ _SCALARS: dict[object, dict[str, Any]] = {
     Any: {},
     ConditionType | UnknownWord: {"type": "string"},  # open: a newer release may write further words
     GuestOutcome | UnknownWord: {"type": "string"},
+    OutsideAction | UnknownWord: {"type": "string"},
 }
 
 

@@ -222,6 +222,17 @@ def test_what_is_no_report_is_said(world: FleetWorld, data: bytes) -> None:
     assert told(world)["readable"].startswith("unproved: it cannot be read: ")
 
 
+def test_a_word_that_nobody_knows_is_told_as_it_is_and_ends_no_audit(world: FleetWorld) -> None:
+    """Of a host of a newer release, or of one that would have nobody audited."""
+    (kept,) = (GOLDEN / "v1" / "apt" / "applied" / "runs").glob("*.json")
+    record = kept.read_text().replace('"action": "upgrade"', '"action": "swap"')
+    assert "swap" in record
+    world.report("web-01", files={f"runs/{kept.name}": record.encode()})
+    (run,) = of(world, "web-01").changes
+    assert {str(one.action) for one in run.changes} == {"swap"}
+    assert run.verdict is Verdict.UNPROVED
+
+
 def test_a_policy_that_was_rewritten_is_a_problem_and_the_one_of_before_counts(
     world: FleetWorld, ada: Key
 ) -> None:
