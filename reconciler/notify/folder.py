@@ -98,8 +98,14 @@ class Folder:
             replace_file(self._path / entry.file, write_entry(entry))
 
     def split(self, entry: Pending, receivers: Sequence[str]) -> list[Pending]:
-        """Make a message of its own for each receiver out of one for all; a crash leaves that one."""
+        """Make a message of its own for each receiver out of one for all; a crash leaves that one.
+
+        Returns:
+            Those that are new: where a crash left that one, some may have theirs, or the message itself.
+        """
+        told, there = self.told(), frozenset(self.names())
         parts = [replace(entry, receiver=each) for each in receivers]
+        parts = [one for one in parts if one.name not in told and one.file not in there]
         for part in parts:
             self.store(part)
         self.remove(entry.file)

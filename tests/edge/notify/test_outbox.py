@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Stalled
-from reconciler.notify import Down, Outbox, Pending, Refused, Route, Sent, Verdict
+from reconciler.notify import Down, Later, Outbox, Pending, Refused, Route, Sent, Verdict
 from reconciler.notify.outbox import BATCH, LIMIT, OutboxMessenger
 from reconciler.planning.notices.events import Event, Notice
 from reconciler.planning.notices.message import Message
@@ -344,3 +344,18 @@ def test_what_no_room_would_help_with_is_a_failure_with_a_reason(tmp_path: Path)
     (folder / ".told.new" / "in the way").rmdir()
     (folder / ".told.new").rmdir()
     assert messenger.tell((_notice("a"),), (ALL,), NOW) == ()
+
+
+def test_a_crash_while_each_receiver_gets_a_file_repeats_nothing(outbox: Outbox, tmp_path: Path) -> None:
+    service = Service(named=("a" * 16, "b" * 16))
+    outbox.enqueue(_notice("x"), ALL)
+    (whole,) = (tmp_path / "outbox").glob("*.json")
+    content = whole.read_bytes()
+    service.to = {"a" * 16: Later("greylisted"), "b" * 16: Later("greylisted")}
+    outbox.deliver(service, NOW)
+    # As it was before the file for all of them was removed.
+    whole.write_bytes(content)
+    service.to = {}
+    outbox.deliver(service, NOW + MINUTE)
+    assert service.boxes == {"a": ["x"], "b": ["x"]}
+    assert outbox.pending() == ()
