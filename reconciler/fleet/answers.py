@@ -1,5 +1,6 @@
 """What audits found out of each target: kept from one audit to the next, and held on disk, not in memory."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -7,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import NamedTuple, TypeVar, overload
+from typing import IO, NamedTuple, TypeVar, overload
 from weakref import finalize
 
 from pydantic import TypeAdapter
@@ -105,7 +106,7 @@ class Findings:
 
     def __init__(self, folder: Path) -> None:
         self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - ends with this
-        finalize(self, self._file.close)
+        finalize(self, _close, self._file)
 
     def add(self, told: TargetAudit) -> Found:
         """Hold what was found out of one, and return where."""
@@ -123,6 +124,12 @@ class Findings:
     def _read(self, one: Found) -> TargetAudit:
         self._file.seek(one.at)
         return _adapter().validate_json(self._file.read(one.length))
+
+
+def _close(file: IO[bytes]) -> None:
+    """Close it, with what a full disk did not take: whoever added that was told."""
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 def _seal(held: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -143,6 +144,28 @@ def test_a_history_of_which_commits_are_missing_is_said(world: FleetWorld) -> No
             subprocess.run(["git", "unpack-objects", "-q"], cwd=copy, stdin=packed, check=True)
     (copy / "objects" / line[1][:2] / line[1][2:]).unlink()
     assert told(world) == {"whole": "unproved: its branch cannot be read: commits of it are missing"}
+
+
+ADDS = """
+import resource, sys
+from pathlib import Path
+from reconciler.fleet.answers import TargetAudits
+from reconciler.planning.audit.verdicts import TargetAudit, Verdict
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+held = TargetAudits(Path(sys.argv[1]))
+try:
+    for number in range(100):
+        held.add(TargetAudit(f"web-{number}", "", "", "", 0, Verdict.PROVED, (), ()))
+    held.of(())
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_a_file_system_that_takes_no_more_is_said_once(tmp_path: Path) -> None:
+    asked = [sys.executable, "-c", ADDS, str(tmp_path)]
+    made = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert (made.stdout, made.stderr) == ("File too large\n", "")
 
 
 def test_progress_is_told_for_each_target(world: FleetWorld, ada: Key) -> None:
