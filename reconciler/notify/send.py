@@ -193,18 +193,24 @@ def _told() -> Iterator[None]:
 def _word(order: Order) -> str:
     # One object for each message: the pause that apprise keeps between messages of one object is meant for
     # floods, and a service that minds says so.
-    sent = False
+    words: list[str] = []
     with _told():
         service = _for_one(order)
         if isinstance(service, str):
             return service
         opens, closes = _ACTIONS.get(type(service).__name__, ("", ""))
+        if order["trouble"] != "recovered" and _has_a_key(service):
+            closes = ""  # all of it is one incident there, which is not over
         for incident, action in _steps(order, opens, closes):
+            _WIRE.clear()
             # An object for each, since it keeps what it was given.
-            sent = _try(_identified(_for_one(order), order, incident, action), order)
-            if not sent:
-                break
-    return _sent() if sent else _classify()
+            one = _identified(_for_one(order), order, incident, action)
+            words.append(_sent() if _try(one, order) else _classify())
+            # What it refuses, such as an end that it knows no beginning of, keeps it from no other one.
+            if words[-1] not in {"sent", "refused"}:
+                return words[-1]
+        return "refused" if "refused" in words else "sent"
+    return _classify()
 
 
 def _steps(order: Order, opens: str, closes: str) -> list[tuple[str, str]]:
@@ -337,6 +343,13 @@ _OF_ONE_ALERT = frozenset({"NotifyOpsgenie", "NotifyJira"})  # all who respond t
 _ACTION = re.compile(r"[?&]action=[^&]", re.IGNORECASE)
 # What they call the identity of an incident.
 _NAMES = ("dedup", "alias", "external_id", "thirdparty")
+
+
+def _has_a_key(service: Any) -> bool:  # noqa: ANN401
+    """Say whether the address names one incident for all that is sent to it."""
+    return any(getattr(service, name, "") for name in _NAMES)
+
+
 _TROUBLES = frozenset(
     {
         "failed",

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.notify import AppriseSender, Delivery, Down, FileSource, Notifiers, Outbox, Route, Sent
+from reconciler.notify import (
+    AppriseSender,
+    Delivery,
+    Down,
+    FileSource,
+    Notifiers,
+    Outbox,
+    Refused,
+    Route,
+    Sent,
+)
 from reconciler.planning.notices.events import Event, Notice
 from reconciler.planning.notices.message import Message
 from tests.labs.mail import GREYLISTED, Post
@@ -170,6 +180,24 @@ def test_what_begins_is_opened_where_the_message_tells_of_an_end_as_well(
         ("pve1/103/metadata-stale", "trigger"),
         ("pve1/101/failed", "resolve"),
     ]
+
+
+def test_an_end_that_is_refused_keeps_no_other_open(host: Host, services: Services) -> None:
+    url, ended = "pagerduty://ABCDEFGHIJKLMNOP@AAAAAAAAAAAA", ("web-01/failed", "web-01/interrupted")
+    services.answers = lambda asked: (400 if asked.json["dedup_key"] == ended[0] else 202, b"{}")
+    (told,) = host.tell(url, _notice(Event.RECOVERED, ended[0], ended))
+    assert told.verdict == Refused("the service refused this message")
+    assert [asked.json["dedup_key"] for asked in services.asked] == list(ended)
+
+
+def test_where_the_address_has_one_key_for_all_what_begins_is_not_closed(
+    host: Host, services: Services
+) -> None:
+    services.answers = _accepts
+    both = _notice(Event.FAILED, "pve1/102/failed", ("pve1/101/failed",))
+    host.tell("pagerduty://ABCDEFGHIJKLMNOP@AAAAAAAAAAAA/rack-7?dedup=mine", both)
+    (asked,) = services.asked
+    assert (asked.json["dedup_key"], asked.json["event_action"]) == ("mine", "trigger")
 
 
 def test_what_the_address_says_of_it_holds(host: Host, services: Services) -> None:
