@@ -149,10 +149,10 @@ def test_a_history_of_which_commits_are_missing_is_said(world: FleetWorld) -> No
 ADDS = """
 import resource, sys
 from pathlib import Path
-from reconciler.fleet.answers import TargetAudits
+from reconciler.fleet.answers import Findings
 from reconciler.planning.audit.verdicts import TargetAudit, Verdict
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-held = TargetAudits(Path(sys.argv[1]))
+held = Findings(Path(sys.argv[1]))
 try:
     for number in range(100):
         held.add(TargetAudit(f"web-{number}", "", "", "", 0, Verdict.PROVED, (), ()))
