@@ -109,7 +109,7 @@ def is_at_work(folder: Path) -> bool:
     """
     try:
         return _lives((folder / CLAIM).read_text(encoding="ascii"))
-    except OSError:
+    except (OSError, ValueError):  # a damaged claim is nobody's
         return False
 
 

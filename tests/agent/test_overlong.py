@@ -30,6 +30,17 @@ def test_a_package_manager_that_begins_while_a_tick_is_ended_costs_no_processor(
     assert minded.look(late + PATIENCE) == (Step.KILL, "")
 
 
+def test_a_damaged_claim_is_nobodys_and_ends_no_watching(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "one" / "1"
+    folder.mkdir(parents=True)
+    minded = Overlong(timedelta(0), LIMIT, tmp_path)
+    for damage in (b"\xff\xfe", b"", b"no process", b"-1 x", b"\0" * 40):
+        (folder / launch.CLAIM).write_bytes(damage)
+        assert not launch.is_at_work(folder)
+    (folder / launch.CLAIM).write_bytes(b"\xff\xfe")
+    assert minded.look(LIMIT)[0] is Step.INTERRUPT
+
+
 def _begun(folder: Path) -> "subprocess.Popen[bytes]":
     """Return a process that is at work in the folder of an execution."""
     folder.mkdir(parents=True)
