@@ -36,14 +36,15 @@ class Published:
         pushed: The remote has every report; also true where no remote is configured.
         failures: What went wrong with pushing and telling; nothing was lost.
         notices: What a person should know and is no failure.
-        snapshot: What was told, for the next tick to compare with.
+        snapshot: What was told, for the next tick to compare with; ``None`` where it could not even be kept,
+            and is to be told by the next tick.
     """
 
     commit: str | None
     pushed: bool
     failures: tuple[ReconcilerError, ...]
     notices: tuple[str, ...]
-    snapshot: Snapshot
+    snapshot: Snapshot | None
     announced: Announced | None = None
 
 
@@ -185,26 +186,30 @@ class Reporter:
             commit=said,
         )
         snapshot = continued(state.snapshot, found)
-        untold = tuple(self._tell(assessment, state.snapshot, snapshot))
+        untold, is_told = self._tell(assessment, state.snapshot, snapshot)
         is_pushed = not waits and not unpushed
         announced = Announced(said, self.has_remote and is_pushed) if said else None
-        return Published(commit, is_pushed, (*unpushed, *untold), self.queue.notices, snapshot, announced)
+        failures, remembered = (*unpushed, *untold), snapshot if is_told else None
+        return Published(commit, is_pushed, failures, self.queue.notices, remembered, announced)
 
     def _tell(
         self, assessment: Assessment, told: Snapshot | None, snapshot: Snapshot
-    ) -> Iterator[ReconcilerError]:
-        """Tell what changed since ``told``, and yield what could not be told; it never ends a tick."""
+    ) -> tuple[tuple[ReconcilerError, ...], bool]:
+        """Tell what changed since ``told``; it never ends a tick.
+
+        Returns:
+            What went wrong, and whether it is told, or is kept until it is.
+        """
         now = assessment.report.generated_at
         try:
             complaints = self.messenger.tell(
                 events(told, snapshot, now), routes_of(assessment.finding.effective), now
             )
         except ReconcilerError as error:
-            yield error
-            return
-        for complaint in complaints:
-            if not complaint.is_refused:  # that is said by the report, and by no exit code
-                yield Transient(complaint.sentence, "look at the notifier")
+            return (error,), False
+        # What is refused is said by the report, and by no exit code.
+        failed = (one.sentence for one in complaints if not one.is_refused)
+        return tuple(Transient(sentence, "look at the notifier") for sentence in failed), True
 
     @staticmethod
     def _says_nothing_new(document: bytes, last: Stored) -> bool:

@@ -451,8 +451,9 @@ class Ticker:
         for name, data in files.items():
             self.site.folder.write(name, data)
         published = self.reporter.send(assessment, files, state, commit, ran, last=last)
-        state = replace(state, snapshot=replace(published.snapshot, outside=()), outside=())
-        self.site.folder.save(state)
+        if published.snapshot is not None:
+            state = replace(state, snapshot=replace(published.snapshot, outside=()), outside=())
+            self.site.folder.save(state)
         if self.site.logs is not None:
             with contextlib.suppress(ReconcilerError):  # It is spare, and the state has it.
                 self.site.logs.keep_spare(Spare.of(state))

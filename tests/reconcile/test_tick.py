@@ -76,11 +76,13 @@ class Fleet:
     Attributes:
         is_away: The remote of the policy does not answer.
         is_killed_while_it_tells: Nothing is told any more.
+        keeps_nothing: What is to be told cannot be written down.
         policy: The files of the commit.
     """
 
     is_away: bool = False
     is_killed_while_it_tells: bool = False
+    keeps_nothing: bool = False
     policy: tuple[PolicyFile, ...] = POLICY
     shown: str = "memory"
     branch: str = "main"
@@ -175,6 +177,8 @@ class Fleet:
         del routes
         if self.is_killed_while_it_tells:
             raise KeyboardInterrupt
+        if self.keeps_nothing:
+            raise Stalled("cannot keep notifications in outbox: Input/output error")
         self.told += notices
 
     def deliver(self, now: datetime) -> tuple[Untold, ...]:
@@ -543,6 +547,23 @@ def test_a_change_by_hand_that_is_undone_is_told_again(host: Host) -> None:
     ]
     assert ran["changed_outside"] == []  # the run's own record tells it
     assert ran["previous"]["inventory"] == found["inventory"] != ran["inventory"]
+
+
+def test_what_could_not_be_kept_is_told_by_the_next_tick_that_can(host: Host) -> None:
+    fleet = Fleet()
+    tick(fleet, host)
+    by_hand(host, other="3.0")
+    fleet.keeps_nothing = True
+    for _ in range(2):
+        assert [one.message for one in tick(fleet, host).failures] == [
+            "cannot keep notifications in outbox: Input/output error"
+        ]
+    fleet.keeps_nothing = False
+    assert tick(fleet, host).failures == ()
+    (headline,) = told_outside(fleet)
+    assert "other (new) → 3.0" in headline
+    tick(fleet, host)
+    assert len(told_outside(fleet)) == 1
 
 
 def test_what_was_committed_and_not_told_is_told_by_the_next_tick(host: Host) -> None:
