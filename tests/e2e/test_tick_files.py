@@ -108,7 +108,9 @@ def test_a_line_for_whoever_logs_in(watched: Site, patchledger: Command) -> None
     file = watched.folder / "out" / "motd"
     assert file.stat().st_mode & 0o777 == 0o644
     (line,) = file.read_text(encoding="utf-8").splitlines()
-    assert re.fullmatch(r"patchledger: \d+ updates pending.*; next window \d{4}-\d\d-\d\d \d\d:00 UTC", line)
+    assert re.fullmatch(
+        r"patchledger: \d+ updates pending.*; next window \w{3} \d{4}-\d\d-\d\d \d\d:00 UTC", line
+    )
 
 
 def test_files_for_others_are_for_others_also_by_hand_in_a_narrow_shell(

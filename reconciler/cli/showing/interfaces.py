@@ -728,11 +728,13 @@ class WatchedThings:
     Attributes:
         digest: Of the configuration file.
         tick: Seconds.
+        tick_timeout: Seconds.
         watched: Files and folders by what they are.
     """
 
     digest: str
     tick: float
+    tick_timeout: float
     state_dir: str
     watched: Mapping[str, tuple[str, ...]]
 

@@ -88,7 +88,7 @@ def test_the_row_of_each_says_what_is_wrong_and_all_others_are_patched(
         assert version(acting, "416") == "ii 1.0"
     assert {number: rows[number] for number in ("413", "414", "415", "416")} == {
         "413": ("failed", "what it says has no end"),
-        "414": ("failed", "the patch script's output does not parse: section [x] has no end"),
+        "414": ("failed", "what it said did not come whole"),
         "415": ("failed", "this guest has apt and zypper, and its distribution is not known here"),
         "416": ("unsupported", "it patches itself: patchledger.timer is enabled in it"),
     }

@@ -141,16 +141,16 @@ def test_what_is_of_one_guest_alone_costs_the_others_nothing(settled: Hypervisor
 
 def test_one_in_which_something_fails_is_looked_at_each_time_and_alone(settled: Hypervisor) -> None:
     acting = settled.acting
-    with another(acting, "452", "rm usr/bin/apt-get usr/bin/dpkg"):
+    with another(acting, "453", "rm usr/bin/apt-get usr/bin/dpkg"):
         assert settled.run()[0] == 1
-        assert entered(acting) == {"201", "204", "452"}
+        assert entered(acting) == {"201", "204", "453"}
         for _ in range(2):
             code, said = settled.run()
             assert code == 1, said
-            assert "guest 452: no package manager found on this guest" in said
-            assert entered(acting) == {"452"}
+            assert "guest 453: no package manager found on this guest" in said
+            assert entered(acting) == {"453"}
             assert settled.rows()["201"][0] == "pending"
-            assert settled.rows()["452"][0] == "failed"
+            assert settled.rows()["453"][0] == "failed"
 
 
 def test_a_window_that_opens(hypervisor: Hypervisor) -> None:

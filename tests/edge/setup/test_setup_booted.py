@@ -140,7 +140,8 @@ def test_a_life_with_setup(host: Host) -> None:
     said = host.patchledger("setup", "--answers", f"{KEYS}/answers.yaml", "--yes")
     assert "web-01 ticks every 15 minutes" in said
     assert "shop" in said, "the first plan"
-    assert notices(host) == ["[patchledger] web-01: test of the notifier ops"]
+    tested = "[patchledger] web-01: test of the notifier ops"
+    assert notices(host) == [f"{tested}: failed", f"{tested}: recovered"]
     for unit in (TIMER, BOOT):
         assert host.run("systemctl", "is-enabled", unit) == "enabled\n"
     assert host.show(TIMER, "ActiveState") == "active"
@@ -163,7 +164,7 @@ def test_a_life_with_setup(host: Host) -> None:
     host.patchledger("adjust", "--yes", "--tick", "30m", "--label", "env=prod", "--no-plan")
     assert "OnCalendar=*:0/30" in host.run("systemctl", "cat", TIMER)
     assert "env: prod" in host.run("cat", "/etc/patchledger/config.yaml")
-    assert len(notices(host)) == 1, "the address, which was decrypted, is the one that was tested"
+    assert len(notices(host)) == 2, "the address, which was decrypted, is the one that was tested"
 
     off = host.patchledger("disable")
     assert "other updaters stay parked" in off

@@ -18,8 +18,9 @@ def test_by_hand_the_notifier_is_reached_as_well(host: Host) -> None:
     assert "ops" in host.patchledger("notify", "test")
     assert "not delivered" not in host.patchledger("run")
     assert host.version("shop") == "1.1"
-    told, applied = (json.loads(line)["title"] for line in notices.read_text().splitlines())
-    assert "test of the notifier ops" in told
+    begun, over, applied = (json.loads(line)["title"] for line in notices.read_text().splitlines())
+    assert begun.endswith("test of the notifier ops: failed")
+    assert over.endswith("test of the notifier ops: recovered")
     assert "applied" in applied
 
 
