@@ -20,6 +20,7 @@ The rules:
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from reconciler.notify.folder import MESSAGE, Folder
 from reconciler.notify.memory import GivenUp
 from reconciler.notify.rounds import BATCH, TRIES, Delivery, Round, is_due
 from reconciler.planning.notices.events import Event, Notice, Route, Untold
+from reconciler.reconcile.ports.reports import with_room
 
 LIMIT = 200
 """Messages kept at a time."""
@@ -187,19 +189,10 @@ class OutboxMessenger:
         if routes:
             self.outbox.hold_reserve()
         try:
-            self._keep_in_reserve(notices, routes)
+            with_room(partial(self._keep, notices, routes), self.make_room)
         except Stalled:
             self.withdraw(notices, routes)
             raise
-
-    def _keep_in_reserve(self, notices: Sequence[Notice], routes: Sequence[Route]) -> None:
-        try:
-            self._keep(notices, routes)
-        except Stalled:
-            if not self.outbox.use_reserve():
-                raise
-            # Once: where something else than room is missing, the next attempt would fail like this one.
-            self._keep(notices, routes)
 
     def _keep(self, notices: Sequence[Notice], routes: Sequence[Route]) -> None:
         for route in routes:

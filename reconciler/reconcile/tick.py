@@ -27,7 +27,7 @@ from reconciler.reconcile.continuity import Continuity
 from reconciler.reconcile.fetching import is_due, once_more, still_unfetched
 from reconciler.reconcile.memory import after_look, after_run, rebooting, repair_token
 from reconciler.reconcile.policy_in_force import InForce
-from reconciler.reconcile.ports.reports import Messenger
+from reconciler.reconcile.ports.reports import Messenger, with_room
 from reconciler.reconcile.ports.state import Spare, Standstill, State
 from reconciler.reconcile.ports.target import AnyPower, StateStore
 from reconciler.reconcile.ports.where import InGuest, ThisMachine
@@ -161,12 +161,7 @@ class Alarm:
         messenger.keep(notices, state.routes)
         told = replace(state, snapshot=snapshot)
         try:
-            try:
-                self.folder.save(told)
-            except ReconcilerError:
-                if not messenger.make_room():
-                    raise
-                self.folder.save(told)
+            with_room(partial(self.folder.save, told), messenger.make_room)
         except ReconcilerError:
             messenger.withdraw(notices, state.routes)
             raise

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 
 from pydantic import TypeAdapter
 
@@ -19,7 +19,7 @@ from reconciler.host.state.memory import is_zoned
 from reconciler.planning.facts.guest_rows import GuestOutcome
 from reconciler.planning.notices.events import Event, Notice, Route, Untold
 from reconciler.planning.notices.together import Gathered, Heard, settled, told_together
-from reconciler.reconcile.ports.reports import Messenger
+from reconciler.reconcile.ports.reports import Messenger, with_room
 
 _EVERY = frozenset(Event)
 
@@ -150,12 +150,7 @@ class Together:
     def _keep(self, gathered: Gathered) -> None:
         if gathered != self._gathered:
             data = _gathereds().dump_json(gathered)
-            try:
-                self.folder.write(TELLING, data)
-            except Stalled:
-                if not self.messenger.make_room():
-                    raise
-                self.folder.write(TELLING, data)
+            with_room(partial(self.folder.write, TELLING, data), self.make_room)
             self._gathered = gathered
 
 
@@ -166,13 +161,13 @@ def together(wiring: Wiring) -> tuple[Wiring, Together]:
     """
     reporter = wiring.ticker.reporter
     kept = Together(wiring.folder, reporter.messenger, wiring.config.host)
-    if kept.is_left:
+
+    def part() -> None:
         tuple(kept.end(wiring.ticker.applier.clock.now()))
-    ticker = replace(
-        wiring.ticker,
-        reporter=replace(reporter, messenger=kept),
-        parting=lambda: tuple(kept.end(wiring.ticker.applier.clock.now())),
-    )
+
+    if kept.is_left:
+        part()
+    ticker = replace(wiring.ticker, reporter=replace(reporter, messenger=kept), parting=part)
     return replace(wiring, ticker=ticker), kept
 
 

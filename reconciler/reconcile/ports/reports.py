@@ -1,12 +1,12 @@
 """Where reports and messages go; :mod:`reconciler.gitops` and :mod:`reconciler.notify` are the real ones."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from reconciler.errors import Transient
+from reconciler.errors import Stalled, Transient
 
 if TYPE_CHECKING:  # whoever only commits and pushes tells nothing
     from reconciler.planning.notices.events import Notice, Route, Untold
@@ -209,6 +209,26 @@ class ReportRepository(Protocol):
 
     def standing(self, branch: str, *, timeout: float, ask: bool) -> Diverged | None:
         """Say whether somebody else has changed the remote's branch; None where not, or nobody can tell."""
+
+
+def with_room(act: Callable[[], object], make_room: Callable[[], bool]) -> None:
+    """Do what a full disk may forbid; then once more in the room that was held back for telling of that.
+
+    Once: where something else than room is missing, the next attempt would fail like this one.
+
+    Args:
+        act: What is to be done.
+        make_room: As of :meth:`Messenger.make_room`.
+
+    Raises:
+        Stalled: It cannot be done.
+    """
+    try:
+        act()
+    except Stalled:
+        if not make_room():
+            raise
+        act()
 
 
 class Messenger(Protocol):
