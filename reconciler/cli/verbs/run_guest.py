@@ -5,12 +5,11 @@ from dataclasses import replace
 from reconciler.cli.wiring import quiet
 from reconciler.cli.wiring.compose import Wiring
 from reconciler.cli.wiring.in_guests import GuestTick
-from reconciler.cli.wiring.looking import in_guests
+from reconciler.cli.wiring.looking import followed, in_guests
 from reconciler.cli.wiring.telling import together
 from reconciler.errors import Misuse, Stalled
 from reconciler.planning.facts.guests import Guest
 from reconciler.planning.gates.types import BreakGlass
-from reconciler.reconcile.recall import restored
 
 
 def tick_in(wiring: Wiring, guest: Guest, break_glass: BreakGlass | None) -> GuestTick:
@@ -35,9 +34,7 @@ def tick_in(wiring: Wiring, guest: Guest, break_glass: BreakGlass | None) -> Gue
         now = wiring.ticker.applier.clock.now()
         wiring.upkeep.begin(timeout=wiring.config.git.timeout.total_seconds(), now=now)
         try:
-            state = restored(wiring.folder.recall(), wiring.queue, wiring.site.branch)
-            in_force = wiring.ticker.assessor.follow(state)
-            inside = in_guests(wiring, in_force, waits=False)
+            inside = in_guests(wiring, followed(wiring), waits=False)
             with inside.outliving.told():
                 came = inside.tick(guest, break_glass)
         except Misuse as error:

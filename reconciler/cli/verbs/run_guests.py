@@ -24,6 +24,7 @@ from reconciler.cli.verbs.guests import unmeant_lines
 from reconciler.cli.wiring.compose import Wiring
 from reconciler.cli.wiring.guests import folders_of, guests_of, missed
 from reconciler.cli.wiring.in_guests import KEPT_DEPTH, GuestTick, InGuests, state_now
+from reconciler.cli.wiring.looking import followed
 from reconciler.cli.wiring.looks import FILE as LOOKS
 from reconciler.cli.wiring.looks import LONGEST, Look, Looks, changes_at, passes_unseen
 from reconciler.cli.wiring.quiet import PROGRAM
@@ -43,7 +44,6 @@ from reconciler.planning.reporting.summary import decided, headline, run_headlin
 from reconciler.planning.runs.record import RunRecord, RunResult, result_of
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.guest import GuestAway
-from reconciler.reconcile.recall import restored
 from reconciler.reconcile.tick import Tick
 from reconciler.transports.signs import seen
 
@@ -98,8 +98,7 @@ def tick_guests(wiring: Wiring, configured: str) -> GuestsTick:
     told = GuestsTick(notices=[*found.notes])
     told.failures += [Transient(f"guests: {one}", "it is looked into again") for one in found.problems]
     try:
-        state = restored(wiring.folder.recall(), wiring.queue, wiring.site.branch)
-        told.in_force = wiring.ticker.assessor.follow(state)
+        told.in_force = followed(wiring)
     except ReconcilerError as error:
         # The hypervisor's own tick meets the same, and tells it.
         wiring.guests.rows = guest_rows(found, wiring.config.host, not_yet=error.message)
@@ -118,7 +117,7 @@ def tick_guests(wiring: Wiring, configured: str) -> GuestsTick:
     wiring.guests.rows = guest_rows(found, wiring.config.host, fates, reported)
     unseen = {one.id for one in found.guests if not one.left_out} - set(looks.of)
     wiring.guests.policy_commit = told.in_force.state.commit
-    _leave(wiring, view, looks, is_all=not (unseen or has_parted or told.failures or told.away))
+    _leave(inside, view, looks, is_all=not (unseen or has_parted or told.failures or told.away))
     return told
 
 
@@ -179,14 +178,14 @@ class _View:
         )
 
 
-def _leave(wiring: Wiring, view: _View, looks: Looks, *, is_all: bool) -> None:
+def _leave(inside: InGuests, view: _View, looks: Looks, *, is_all: bool) -> None:
     """Leave how the next tick sees that no guest is to be looked at, where there are looks at all of them."""
-    wiring.guests.until = min((one.until for one in looks.of.values()), default=None)
+    left = inside.wiring.guests
+    left.until = min((one.until for one in looks.of.values()), default=None)
     if not looks.key or not is_all:
         return
-    folders = folders_of(wiring.config)
-    kept = ((str(folders.of(number).path.absolute()), one.kept) for number, one in looks.of.items())
-    wiring.guests.fingerprint = {
+    kept = ((str(inside.kept.of(number).path.absolute()), one.kept) for number, one in looks.of.items())
+    left.fingerprint = {
         "kinds": view.kinds,
         "seen": view.seen,
         "kept": [

@@ -23,19 +23,33 @@ def look(wiring: Wiring, aimed: Aim) -> tuple[Assessment, tuple[str, ...]]:
         ReconcilerError: It cannot be looked at.
     """
     with wiring.folder.locked():
-        recalled = wiring.folder.recall()
         if aimed.guest is None:
+            recalled = wiring.folder.recall()
             assessed = wiring.ticker.assessor.assess(recalled.state, accept=False, is_reported=False)
             return assessed, recalled.complaints
-        state = restored(recalled, wiring.queue, wiring.site.branch)
-        in_force = wiring.ticker.assessor.follow(state, accept=False)
-        inside = in_guests(wiring, in_force)
+        inside = in_guests(wiring, followed(wiring, accept=False))
         folder = inside.kept.of(aimed.guest.id)
         folder.prepare()
         with folder.locked():
             ticker, own = inside.looking(aimed.guest, folder)
-            assessed = ticker.assessor.assess(own.state, accept=False, in_force=in_force, is_reported=False)
+            assessed = ticker.assessor.assess(
+                own.state, accept=False, in_force=inside.in_force, is_reported=False
+            )
             return assessed, own.complaints
+
+
+def followed(wiring: Wiring, *, accept: bool = True) -> InForce:
+    """Fetch the policy once, for all guests of a host.
+
+    Args:
+        wiring: Of the host.
+        accept: Remember a new valid revision as accepted.
+
+    Raises:
+        ReconcilerError: There is none to go by.
+    """
+    state = restored(wiring.folder.recall(), wiring.queue, wiring.site.branch)
+    return wiring.ticker.assessor.follow(state, accept=accept)
 
 
 def in_guests(wiring: Wiring, in_force: InForce, *, waits: bool = True) -> InGuests:
