@@ -416,6 +416,12 @@ class Config(Strictly):
             raise refuse("needs trust.mode: signed", "add that, or leave it out", key="allow_policy_scripts")
         return self
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Values of the environments of this host and its guests: they must not stand where others read."""
+        of_guests = {} if self.guests is None else self.guests.environment
+        return (*self.environment.values(), *of_guests.values())
+
     @field_validator("host")
     @classmethod
     def _safe_in_a_ref(cls, value: str) -> str:

@@ -46,9 +46,7 @@ def _secrets(examined: Examined) -> frozenset[str]:
     config = examined.config
     if config is None:
         return frozenset()
-    values = [*config.environment.values()]
-    values += [] if config.guests is None else config.guests.environment.values()
-    known = frozenset(value for value in values if len(value) >= _SHORTEST_SECRET)
+    known = frozenset(value for value in config.secrets if len(value) >= _SHORTEST_SECRET)
     addresses = [held.address for held in examined.notifiers.values() if held.address is not None]
     # A notifier may be called like its user or its service.
     return known.union(*map(secrets_of, addresses)) - _NO_SECRETS - config.notifiers.keys()

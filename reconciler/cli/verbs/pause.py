@@ -51,7 +51,7 @@ def pause(options: PauseOptions) -> int:
         raise Misuse("a pause needs a reason for those who wonder", 'add --reason "..."')
     if len(said) > LONGEST_REASON:
         raise Misuse(f"the reason has {len(said)} characters; {LONGEST_REASON} is the most", "say it shorter")
-    reason = visible(without_secrets(said, aimed.secrets))
+    reason = visible(without_secrets(said, aimed.config.secrets))
     until = None if options.until is None else read_until(options.until, now)
     wanted = Pause(reason, user_name(), now.replace(microsecond=0), until)
     earlier = _standing(folder.pause(), now)

@@ -82,12 +82,6 @@ class Aim:
         host = self.config.host
         return host_branch(host) if self.guest is None else guest_branch(host, self.guest.id)
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """What must not stand in anything that others read."""
-        said = self.config.guests
-        return (*self.config.environment.values(), *(() if said is None else said.environment.values()))
-
 
 def aim(config: Config, target: str | None) -> Aim:
     """Return which target a person means.

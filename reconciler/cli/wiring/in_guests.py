@@ -276,14 +276,10 @@ class InGuests:
             target = target_of(replace(guest, kind=guest.kind or GuestKind.PROXMOX))
             applier = self._ticker(guest, folder, target, _known(told.observation.manager)).applier
             record = applier.lost(journal, recording.gone)
-            files |= Ran(record, folder.run_log(record.run, self._secrets)).files
+            files |= Ran(record, folder.run_log(record.run, self.wiring.config.secrets)).files
             run = record.run
         message = commit_message(subject(report), trailers(report, run))
         self.wiring.queue.commit(branch, files, message, now, keep_runs=self.wiring.config.retention.runs)
-
-    @property
-    def _secrets(self) -> tuple[str, ...]:
-        return (*self.wiring.config.environment.values(), *self.said.environment.values())
 
     @property
     def _messenger(self) -> MessengerInTurn:
@@ -313,7 +309,7 @@ class InGuests:
             assessor,
             Applier(site, self._clock, PROGRAM, assessor.ask_anew),
             replace(host.reporter, site=site, queue=queue, messenger=self._messenger, waits=self.waits),
-            self._secrets,
+            config.secrets,
             in_force=self.in_force,
         )
 
