@@ -187,7 +187,7 @@ class TickFiles:
 
     def _clean(self, text: str) -> str:
         """Return a text without secrets and on one line, so that any terminal may show it."""
-        return visible("; ".join(without_secrets(text, self.config.environment.values()).splitlines()))
+        return visible("; ".join(without_secrets(text, self.config.secrets).splitlines()))
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
         self.folder.write(name, json.dumps(content).encode())

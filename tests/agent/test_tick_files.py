@@ -33,10 +33,11 @@ class Clock:
 BEGAN = "2026-11-22T08:59:00Z"
 
 
-def after(tmp_path: Path, left: object) -> TickFiles:
+def after(tmp_path: Path, left: object, **more: object) -> TickFiles:
     """Return what writes what a tick leaves, where an earlier one left something."""
     config = Config.model_validate(
         {
+            **more,
             "host": "web-01",
             "policy": {"remote": "/policy"},
             "motd": str(tmp_path / "motd"),
@@ -66,6 +67,18 @@ def test_a_failure_is_told_also_where_the_last_report_is_not_understood(tmp_path
     aftermath.failed(BEGAN, Stalled("no space left"))
     assert "trouble at Sun 2026-11-22 09:00 UTC: no space left" in (tmp_path / "motd").read_text()
     assert "patchledger_last_tick_exit_code 1.0" in (tmp_path / "patchledger.prom").read_text()
+
+
+@pytest.mark.parametrize("whose", ["environment", "guests"])
+def test_a_failure_is_told_without_what_a_guest_or_the_host_is_given(tmp_path: Path, whose: str) -> None:
+    """What is done in a guest fails in the hypervisor's own words too, with what guests are given in them."""
+    given: dict[str, object] = {"REGISTRY_KEY": "open-s3same-now"}
+    more = given if whose == "environment" else {"from": ["proxmox"], "environment": given}
+    aftermath = after(tmp_path, {}, **{whose: more})
+    aftermath.failed(BEGAN, Stalled("no answer to key open-s3same-now", "ask it by hand"))
+    told = (tmp_path / "motd").read_text() + (tmp_path / "state" / FILE).read_text()
+    assert "no answer to key" in told
+    assert "s3same" not in told
 
 
 SNAPSHOT = Snapshot(NOW, "web-01", "apply", "nothing", "", "", "")

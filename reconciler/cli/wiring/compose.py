@@ -190,7 +190,7 @@ def wire(
         source=source,
         read=read,
         queue=queue,
-        ticker=Ticker(site, assessor, applier, reporter, tuple(config.environment.values())),
+        ticker=Ticker(site, assessor, applier, reporter, config.secrets),
         upkeep=Upkeep(source, queue, Seals(folder.path / "seals.json")),
         outbox=outbox,
         manager=manager,
