@@ -6,6 +6,7 @@ package needs an earlier one, so that there is something to solve.
 """
 
 import io
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from benchmarks import shares
 from benchmarks.bench import Bench, Row, cpu, cpu_ratio, rss, wall_ratio
 from benchmarks.installation import PLAN
 from benchmarks.measure import Command, measure
@@ -38,12 +40,16 @@ class Rival:
     Attributes:
         installed: How many packages it has.
         settings: Lines of patchledger's configuration.
+        environment: What that gives the manager.
+        programs: The manager's, whose processes are not ours.
     """
 
     name: str
     installed: int
     settings: str
+    environment: Mapping[str, str]
     dry_run: Command
+    programs: tuple[str, ...]
 
     @property
     def pending(self) -> int:
@@ -64,8 +70,9 @@ def plan_dnf(bench: Bench) -> Iterator[Row]:
     name = "dnf --assumeno upgrade"
     # Saying no is not success to it.
     dry_run = Command(name, ("/usr/bin/dnf", *argv), env, says="package-0008", code=1)
-    settings = f"manager: dnf\nroot: {lab.root}\nenvironment: {{HOME: /root}}\n"
-    yield from _compared(bench, Rival("plan-dnf", RPMS, settings, dry_run))
+    settings = f"manager: dnf\nroot: {lab.root}\n"
+    programs = ("dnf", "dnf5", "rpm")
+    yield from _compared(bench, Rival("plan-dnf", RPMS, settings, lab.environment, dry_run, programs))
 
 
 def plan_zypper(bench: Bench) -> Iterator[Row]:
@@ -79,8 +86,9 @@ def plan_zypper(bench: Bench) -> Iterator[Row]:
     argv = ("--root", str(lab.root), "--non-interactive", "--no-refresh", "update", "--dry-run")
     env = {**bench.installation.env, **lab.own_environment}
     dry_run = Command("zypper update --dry-run", ("/usr/bin/zypper", *argv), env, says="package-0008")
-    settings = f"manager: zypper\nroot: {lab.root}\nenvironment: {{HOME: /root}}\n"
-    yield from _compared(bench, Rival("plan-zypper", RPMS, settings, dry_run))
+    settings = f"manager: zypper\nroot: {lab.root}\n"
+    programs = ("zypper", "rpm")
+    yield from _compared(bench, Rival("plan-zypper", RPMS, settings, lab.environment, dry_run, programs))
 
 
 def plan_pacman(bench: Bench) -> Iterator[Row]:
@@ -92,8 +100,9 @@ def plan_pacman(bench: Bench) -> Iterator[Row]:
     lab.pacman("-Sy")
     argv = ("--config", str(lab.configuration), "-Sup", "--print-format", "%n %v %s %l")
     dry_run = Command("pacman -Sup", ("/usr/bin/pacman", *argv), bench.installation.env, says="package-0008")
-    settings = f"manager: pacman\nenvironment: {{PACMAN_CONF: {lab.configuration}}}\n"
-    yield from _compared(bench, Rival("plan-pacman", INSTALLED, settings, dry_run))
+    settings, environment = "manager: pacman\n", {"PACMAN_CONF": str(lab.configuration)}
+    programs = ("pacman", "pacman-conf", "vercmp")
+    yield from _compared(bench, Rival("plan-pacman", INSTALLED, settings, environment, dry_run, programs))
 
 
 def _lacks(bench: Bench, name: str, *programs: str) -> bool:
@@ -107,19 +116,28 @@ def _lacks(bench: Bench, name: str, *programs: str) -> bool:
 
 
 def _compared(bench: Bench, rival: Rival) -> Iterator[Row]:
-    config = str(bench.installation.host(policy=PLAN, settings=rival.settings))
-    program = bench.installation.patchledger
     said = f"{rival.pending} updates pending"
-    # What is fetched once and kept is there already, as on any host that has been looked at before.
-    measure(bench.command("first tick", program, "--config", config, "run", says=said), bench.output)
-    mine = bench.command("patchledger plan", program, "--config", config, "plan", says=said)
+    mine = _planning(bench, rival, "host", said, {})
     turns = bench.turns(mine, rival.dry_run)
     label = f"`{rival.dry_run.name}`, {rival.pending} of {rival.installed} pending, {OFFERED:,} offered"
     yield Row(rival.name, f"CPU ÷ {label}", turns.each(cpu_ratio, mine, rival.dry_run), "×")
     yield Row(rival.name, f"wall ÷ {label}", turns.each(wall_ratio, mine, rival.dry_run), "×")
     yield Row(rival.name, "CPU", turns.each(cpu, mine), "s")
     yield Row(rival.name, f"CPU of `{rival.dry_run.name}`", turns.each(cpu, rival.dry_run), "s")
+    counted = shares.programs(bench, *rival.programs)
+    counting = _planning(bench, rival, "counting", said, counted.environment)
+    yield from shares.rows(rival.name, shares.shares(bench, counting, counted))
     yield Row(rival.name, "peak RSS", turns.each(rss, mine), "MiB")
+
+
+def _planning(bench: Bench, rival: Rival, host: str, said: str, more: Mapping[str, str]) -> Command:
+    """Make a host that has been looked at before, and return the command that plans there."""
+    settings = f"{rival.settings}environment: {json.dumps({**rival.environment, **more})}\n"
+    config = str(bench.installation.host(host, policy=PLAN, settings=settings))
+    program = bench.installation.patchledger
+    # What is fetched once and kept is there already.
+    measure(bench.command("first tick", program, "--config", config, "run", says=said), bench.output)
+    return bench.command("patchledger plan", program, "--config", config, "plan", says=said)
 
 
 def _name(number: int) -> str:
