@@ -4,12 +4,14 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from traceback import walk_tb
 from typing import TypeVar
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.managers.machine import read_clock, read_facts
 from reconciler.managers.sections import Section, Sections, Unparsable, pairs, sentence_of
+from reconciler.managers.unused import UNUSED, read_unused
 from reconciler.planning.facts import exit_codes as codes
 from reconciler.planning.facts.observation import (
     Answer,
@@ -185,7 +187,8 @@ def read_answer(
         return Answer((), exit_code=codes.STALE, message=failure(dialect, sections).message)
     if sections.exit_code not in _ANSWERS:
         raise failure(dialect, sections)
-    answer = _at_the_door(sections, lambda told: dialect.answer(told, offers))
+    reads = read_unused if UNUSED in sections.by_name else partial(dialect.answer, offers=offers)
+    answer = _at_the_door(sections, reads)
     if said := contradiction(answer.changes, installed):
         raise Unparsable(f"{dialect.name}'s plan contradicts what is installed: {said}", dialect.hint)
     return answer

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import Generic, TypedDict, TypeVar, Unpack
@@ -200,9 +201,9 @@ class Scripted(Generic[Where_co]):
         """Ask the resolver, without changing anything.
 
         Sizes on disk of upgrades come from the last :meth:`observe` of this object, ``None`` without one; the
-        answer must fit what that saw as installed. Where a question that is only to explain fails, that
-        is its answer: no plan depends on it. So is that any other one was not answered in time: what was
-        observed can still be told, and that nobody knows what would be done.
+        answer must fit what that saw as installed. Where a question that is only to explain fails, or one
+        about what is unused, that is its answer: no update depends on it. So is that any other one was not
+        answered in time: what was observed can still be told, and that nobody knows what would be done.
 
         Raises:
             Stalled: The output does not parse, or contradicts what was observed.
@@ -211,12 +212,13 @@ class Scripted(Generic[Where_co]):
         try:
             return self._resolved(question)
         except (Stalled, Transient) as error:
-            if question.only is None and not isinstance(error, TimedOut):
+            costs_no_plan = question.only is not None or question.is_of_unused
+            if not costs_no_plan and not isinstance(error, TimedOut):
                 raise
             return Answer((), exit_code=exit_codes.OTHER, message=error.message)
 
     def _resolved(self, question: Question) -> Answer:
-        if question.only is not None:
+        if question.only is not None or question.is_of_unused:
             return self._answered(question, EXPLAIN_TIMEOUT)
         # All that is asked of one observation has this time together: what comes late may only better a plan.
         begun, limit = self._stopwatch(), max(1.0, self._left)
@@ -363,6 +365,10 @@ class GuestManager(Scripted[InGuest]):
 
 def arguments(question: Question) -> tuple[str, ...]:
     """Write a question as options of the patch script's ``--dry-run``."""
+    if question.unused:
+        return ("--unused",)
+    if question.remove:
+        return tuple(chain.from_iterable(("--going", "=".join(one)) for one in question.remove))
     found = ["--full"] if question.mode == "full" else []
     if question.security:
         found.append("--security")
@@ -392,7 +398,9 @@ def options(instruction: Instruction) -> tuple[str, ...]:
     for change in instruction.changes:
         named = str(change.package)
         if change.to_version is None:
-            found += ["--remove", named]
+            # Of an old kernel, which one: others of its name may stay.
+            version = f"={change.from_version}" if change.unused == "kernel" else ""
+            found += ["--remove", f"{named}{version}"]
         else:
             found += ["--install", f"{named}={change.to_version}"]
     found += _lists((("--exclude", instruction.exclude), ("--block", instruction.block)))

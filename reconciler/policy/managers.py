@@ -26,6 +26,8 @@ class ManagerTraits(NamedTuple):
         names_security_sources: It tells them by their source, and policy can name further sources.
         tells_half_done: Its database says which package a script left half done.
         marks_names: What is installed only for others is marked by name, in all architectures at once.
+        tells_unused: It says which packages nothing needs any more.
+        drops_kernels: It has a rule of its own about which old kernels may go.
         own: Names and patterns of the packages that a run of this program stands on.
         to_end: What a person does where packages are half done.
         to_whole: What a person does where dependencies of installed packages are not met.
@@ -44,6 +46,8 @@ class ManagerTraits(NamedTuple):
     names_security_sources: bool
     tells_half_done: bool
     marks_names: bool
+    tells_unused: bool
+    drops_kernels: bool
     own: tuple[str, ...]
     to_end: str
     to_whole: str
@@ -63,6 +67,8 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         names_security_sources=True,
         tells_half_done=True,
         marks_names=False,
+        tells_unused=True,
+        drops_kernels=True,
         own=(
             *("patchledger", "git", "git-man", "python3", "python3-minimal", "python3.[0-9]*", "libpython3*"),
             *("systemd", "systemd-*", "libsystemd*", "libpam-systemd", "libnss-systemd", "udev", "libudev1"),
@@ -83,6 +89,8 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         names_security_sources=False,
         tells_half_done=False,
         marks_names=False,
+        tells_unused=True,
+        drops_kernels=True,
         own=(
             *("patchledger", "git", "git-core", "git-core-doc", "perl-Git"),
             *("python3", "python3-libs", "python3.[0-9]*", "platform-python", "systemd", "systemd-*"),
@@ -103,6 +111,8 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         names_security_sources=False,
         tells_half_done=False,
         marks_names=True,
+        tells_unused=True,
+        drops_kernels=True,
         own=(
             *("patchledger", "git", "git-core", "perl-Git", "python3", "python3-base", "libpython3*"),
             *("python3[0-9]*", "systemd", "systemd-*", "libsystemd0", "udev", "libudev1"),
@@ -123,6 +133,8 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         names_security_sources=False,
         tells_half_done=False,
         marks_names=True,
+        tells_unused=True,
+        drops_kernels=False,
         own=(),  # All is one step.
         to_end="where no run repairs it: `pacman -Dk`, then `pacman -S` on it",
         to_whole="`pacman -Dk` names them; install what is missing, or remove what needs it",
@@ -142,6 +154,8 @@ _OTHER = ManagerTraits(
     names_security_sources=False,
     tells_half_done=False,
     marks_names=False,
+    tells_unused=True,
+    drops_kernels=True,
     own=(),
     to_end="where no run repairs it, the package manager's own repair does",
     to_whole="install what is missing, or remove what needs it",

@@ -584,7 +584,10 @@ resolve() {
     set -- -q=1 "-c=$WORK/ask.conf" --print-uris
     [ ! -s "$WORK/preferences" ] || set -- -o "Dir::Etc::preferences=$WORK/preferences" "$@"
     [ -z "$SECURITY" ] || set -- -o APT::Default-Release= "$@"
-    if [ -n "$ONLY" ]; then
+    if [ -n "$GOING" ]; then
+        # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
+        cached may apt-get "$@" install $(cat "$WORK/going")
+    elif [ -n "$ONLY" ]; then
         # What is only recommended is no reason why something cannot be installed, nor is what was built from the
         # same source, which apt would upgrade along.
         set -- "$@" -o APT::Get::Upgrade-By-Source-Package=false
@@ -723,6 +726,51 @@ unresolved() {
     finish "$OTHER"
 }
 
+# What apt would let go by itself, with what it is unused as. A kernel is what apt takes for one: a name of
+# APT::VersionedKernelPackages and a release behind it. Which of them may go is apt's rule, and where no such names are
+# configured it has none, and would let go all of them; the one that is running never goes.
+unused() {
+    values_of APT::VersionedKernelPackages >"$WORK/kernels"
+    must uname -r >"$WORK/running"
+    under_heading "$WILL_REMOVE" >"$WORK/removed"
+    awk -F '\t' -v native="$NATIVE" "$AWK_FILES"'
+        function is_kernel(name, pattern) {
+            for (pattern in kernels) if (name ~ ("^(" pattern ")-[0-9]+[.][0-9]")) return 1
+            return name ~ /^linux-[a-z-]+-[0-9]+[.][0-9]/
+        }
+        function is_running(name, at) { at = index(name, "-" running); return at && at + length(running) == length(name) }
+        FILENAME == ARGV[1] { kernels[$0]; has_rule = 1; next }
+        FILENAME == ARGV[2] { running = $0; next }
+        FILENAME == ARGV[3] { going[$0]; next }
+        full($1, $2) in going {
+            if (!is_kernel($1)) print $1 "\t" $2 "\t" $3 "\tpackage"
+            else if (has_rule && !is_running($1)) print $1 "\t" $2 "\t" $3 "\tkernel"
+        }' "$WORK/kernels" "$WORK/running" "$WORK/removed" "$WORK/installed"
+}
+
+tell_unused() {
+    settings_of_asking >"$WORK/ask.conf"
+    must_have_space
+    collect cached may apt-get -q=1 "-c=$WORK/ask.conf" --print-uris autoremove
+    if [ "$code" -ne 0 ]; then
+        tell autoremove
+        unresolved
+    fi
+    keep answer
+    question unused unused
+    [ -s "$WORK/out" ] || finish "$NOTHING"
+    finish "$OK"
+}
+
+# What is to go, as apt is told it; end where another version of it is there.
+named_to_go() {
+    printf '%s' "$GOING" | awk -v native="$NATIVE" -v gone="$WORK/gone" "$AWK_FILES"'
+        FILENAME == ARGV[1] { split($0, row, "\t"); there[row[1] ":" row[2] "=" row[3]]; next }
+        !($0 in there) { print >gone; next }
+        { name = $0; sub(/=.*/, "", name); arch = name; sub(/.*:/, "", arch); sub(/:[^:]*$/, "", name); print full(name, arch) "-" }' \
+        "$WORK/installed" - >"$WORK/going"
+}
+
 dry_run() {
     own_cache
     leave_out_sources
@@ -730,7 +778,13 @@ dry_run() {
     question installed installed
     keep installed
     present >"$WORK/names"
+    [ -z "$UNUSED" ] || tell_unused
     tr ':' '\t' <"$WORK/names" >"$WORK/present"
+    if [ -n "$GOING" ]; then
+        : >"$WORK/gone"
+        named_to_go
+        [ ! -s "$WORK/gone" ] || refused "not installed any more:$(each_in "$WORK/gone")" "$GONE"
+    fi
     choices_exist || refused "no longer available:$(each_in "$WORK/gone")" "$GONE"
     : >"$WORK/preferences"
     [ -z "$SECURITY" ] || include

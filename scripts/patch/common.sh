@@ -127,6 +127,8 @@ options of --dry-run
   --include A,B          with --security: these may move to what any source offers (may be repeated; not pacman)
   --choose NAME=VERSION  take this available version instead of the newest (may be repeated)
   --only NAME=VERSION    instead of an upgrade: what installing this version alone would do, or why it cannot be
+  --unused               instead of an upgrade: what nothing needs any more, by the manager's own rule
+  --going NAME:ARCH=VERSION  instead of an upgrade: what removing these would do (may be repeated)
 
 options of --dry-run, --download and --apply
   --exclude A,B          these must not move (name or name:arch; may be repeated)
@@ -140,7 +142,7 @@ names of the files of its lists begin
 
 options of --download, --apply, --relations and --repair
   --install NAME:ARCH=VERSION  upgrade, install or downgrade to exactly this version (may be repeated)
-  --remove NAME:ARCH           this package goes (may be repeated); nothing else does
+  --remove NAME:ARCH[=VERSION] this package goes, or this version of it (may be repeated); nothing else does
                                with --repair: what was to be done, of which as much is done as the repair needs
 
 options of --download, --apply and --repair
@@ -179,14 +181,19 @@ WITHOUT=
 INCLUDE=
 CHOOSE=
 ONLY=
+UNUSED=
+# NAME:ARCH=VERSION of what --going names, one a line.
+GOING=
 # A version in it, or to install, that no command line can name.
 UNNAMED=
 # Patterns of sources, one a line.
 SECURITY_SOURCES=
 INSTALL=
 REMOVE=
-# Both of these, a change a line, as "install NAME:ARCH VERSION" or "remove NAME:ARCH -".
+# Both of these, a change a line, as "install NAME:ARCH VERSION" or "remove NAME:ARCH -"; where a version of what goes
+# is named, it stands in GOING_VERSIONS, as "NAME:ARCH VERSION".
 NAMED=
+GOING_VERSIONS=
 CONFFILES=keep
 LOCK_WAIT=0
 AUTOMATIC=
@@ -263,7 +270,7 @@ check_folder() { # OPTION VALUE
 # The verbs that an option goes with, in $verbs; the others refuse it.
 goes_with() { # OPTION
     case $1 in
-        --full | --security | --include | --choose | --only) verbs=--dry-run ;;
+        --full | --security | --include | --choose | --only | --unused | --going) verbs=--dry-run ;;
         --security-source) verbs='--observe --dry-run' ;;
         --exclude | --block) verbs='--dry-run --download --apply' ;;
         --without-source) verbs='--observe --dry-run --download --apply' ;;
@@ -280,7 +287,7 @@ take_value() { # OPTION [VALUE]
     [ $# -gt 1 ] || misuse "$1 needs a value"
     case $1 in
         --exclude | --block | --include | --automatic) check_names "$@" ;;
-        --choose | --only | --install) check_choice "$@" ;;
+        --choose | --only | --install | --going) check_choice "$@" ;;
         --cache | --root) check_folder "$@" ;;
         --log) [ "$2" = - ] || check_path "$@" ;;
         --security-source | --without-source) check_source "$@" ;;
@@ -301,10 +308,20 @@ take_value() { # OPTION [VALUE]
             check_architectures "$1" "${2%%=*}"
             INSTALL=$INSTALL${INSTALL:+,}$2 NAMED="${NAMED}install ${2%%=*} ${2#*=}$NL"
             ;;
+        --going)
+            check_architectures "$1" "${2%%=*}"
+            GOING=$GOING$2$NL
+            ;;
         --remove)
-            check_architectures "$@"
-            REMOVE=$REMOVE${REMOVE:+,}$2
-            for name in $(lines_of "$2"); do NAMED="${NAMED}remove $name -$NL"; done
+            check_architectures "$1" "${2%%=*}"
+            case $2 in
+                *=*)
+                    check_choice "$@"
+                    GOING_VERSIONS="$GOING_VERSIONS${2%%=*} ${2#*=}$NL"
+                    ;;
+            esac
+            REMOVE=$REMOVE${REMOVE:+,}${2%%=*}
+            for name in $(lines_of "${2%%=*}"); do NAMED="${NAMED}remove $name -$NL"; done
             ;;
         --conffiles)
             case $2 in keep | new) CONFFILES=$2 ;; *) misuse '--conffiles needs keep or new' ;; esac
@@ -349,6 +366,7 @@ take_options() { # ARGUMENT...
                 ;;
             --full) FULL=1 given="$given $1" ;;
             --security) SECURITY=1 given="$given $1" ;;
+            --unused) UNUSED=1 given="$given $1" ;;
             --*=*)
                 take_value "${1%%=*}" "${1#*=}"
                 given="$given ${1%%=*}"

@@ -19,7 +19,7 @@ export DNF_DISABLE_ALIASES
 # --- arguments ---------------------------------------------------------------------------------------------
 
 NAME_START='A-Za-z0-9_' NAME_CHARS='A-Za-z0-9._+:-' VERSION_CHARS='A-Za-z0-9._+:~^-' VERSION_FORM='*-*'
-ROOT_HAS=etc NOT_HAD='--relations --security-source'
+ROOT_HAS=etc NOT_HAD='--relations --security-source --unused --going'
 take_options "$@"
 # dnf joins paths to it textually.
 ROOT=$(cd -P -- "$BELOW/" && pwd -P) || misuse "--root: $BELOW cannot be entered"

@@ -17,7 +17,7 @@ unset COLUMNS 2>/dev/null
 # --- arguments ---------------------------------------------------------------------------------------------
 
 NAME_START='A-Za-z0-9@_+' NAME_CHARS='A-Za-z0-9@._+:-' VERSION_CHARS='A-Za-z0-9.+:~_@-' VERSION_FORM='*'
-ROOT_HAS=var/lib/pacman/local NOT_HAD='--relations --security-source --include --keep-size --keep-days'
+ROOT_HAS=var/lib/pacman/local NOT_HAD='--relations --security-source --unused --going --include --keep-size --keep-days'
 take_options "$@"
 if [ "$VERB" = --refresh ] && [ -z "$CACHE" ]; then
     misuse '--refresh needs --cache: without an upgrade, pacman'\''s own databases must stay as they are'

@@ -15,7 +15,7 @@ SELF=zypper-update.sh
 # --- arguments ---------------------------------------------------------------------------------------------
 
 NAME_START='A-Za-z0-9_' NAME_CHARS='A-Za-z0-9+._:~-' VERSION_CHARS='A-Za-z0-9.+:_~^-' VERSION_FORM='*'
-ROOT_HAS=etc/zypp NOT_HAD='--relations --security-source'
+ROOT_HAS=etc/zypp NOT_HAD='--relations --security-source --unused --going'
 take_options "$@"
 ROOT=$BELOW
 

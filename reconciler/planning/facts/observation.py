@@ -306,6 +306,10 @@ class Quarantined(Identified):
     lists: datetime | None = since(3, None, is_left_out=True)
 
 
+Unused = Literal["", "package", "kernel"]
+"""As what a package is unused by the manager's own rule; empty where it is not, or nobody asked."""
+
+
 Mode = Literal["safe", "full"]
 
 
@@ -324,6 +328,10 @@ class Question:
             to explain; the answer may remove packages, and takes no account of recommendations.
         security_sources: Ids of sources that serve security updates too, sorted.
         without: Ids of sources that nothing may come from, sorted.
+        unused: Instead of an upgrade: what does nothing need any more, by the manager's own rule? Asked with
+            nothing else.
+        remove: ``(name, version)``, each name perhaps with its ``:arch``: what would the removal of these do,
+            instead of an upgrade? Sorted; asked with nothing else.
     """
 
     mode: Mode = "safe"
@@ -335,6 +343,13 @@ class Question:
     only: tuple[str, str] | None = None
     security_sources: tuple[str, ...] = since(2, ())
     without: tuple[str, ...] = since(2, ())
+    unused: bool = since(3, False, is_left_out=True)
+    remove: tuple[tuple[str, str], ...] = since(3, (), is_left_out=True)
+
+    @property
+    def is_of_unused(self) -> bool:
+        """Whether it is about what nothing needs any more, and no upgrade."""
+        return self.unused or bool(self.remove)
 
 
 Action = Literal["upgrade", "install", "remove", "replace", "rotate", "downgrade"]
@@ -356,6 +371,7 @@ class Change(Identified):
             replace, remove or need it. Sorted; empty where no relation explains the move or none is known.
         heir_of: Names of those of them that are only there for its sake from now on: a person wants it where
             one wanted them.
+        unused: Of a removal: it goes because nothing needs it any more, and as what.
     """
 
     action: Action
@@ -370,6 +386,7 @@ class Change(Identified):
     security: bool = False
     by: tuple[str, ...] = ()
     heir_of: tuple[str, ...] = since(2, ())
+    unused: Unused = since(3, "", is_left_out=True)
 
     @property
     def transition(self) -> Transition:
