@@ -19,7 +19,7 @@ export DNF_DISABLE_ALIASES
 # --- arguments ---------------------------------------------------------------------------------------------
 
 NAME_START='A-Za-z0-9_' NAME_CHARS='A-Za-z0-9._+:-' VERSION_CHARS='A-Za-z0-9._+:~^-' VERSION_FORM='*-*'
-ROOT_HAS=etc NOT_HAD='--relations --security-source --unused --going'
+ROOT_HAS=etc NOT_HAD='--relations --security-source'
 take_options "$@"
 # dnf joins paths to it textually.
 ROOT=$(cd -P -- "$BELOW/" && pwd -P) || misuse "--root: $BELOW cannot be entered"
@@ -249,10 +249,9 @@ version_locks() {
     done
 }
 
-# What the locks make of all this: "held<tab>name<tab>arch" of what is installed and may go nowhere, "out" and the row
-# of what is offered and not admitted. A lock that names no version admits none; one of several that names it, does.
-judge_locks() { # FILE-OF-OFFERED
-    awk -F '\t' '
+# What a lock names: a package, or a version of it.
+# shellcheck disable=SC2016 # it is awk's
+AWK_LOCKS='
         function as_pattern(text) {
             gsub(/[.+^$(){}|]/, "[&]", text); gsub(/\[\^\]/, "\\^", text)
             gsub(/\*/, ".*", text); gsub(/\?/, ".", text)
@@ -264,6 +263,12 @@ judge_locks() { # FILE-OF-OFFERED
             return name "-" full ~ pattern || name "-" full "." arch ~ pattern ||
                 name "-" bare ~ pattern || name "-" bare "." arch ~ pattern
         }
+'
+
+# What the locks make of all this: "held<tab>name<tab>arch" of what is installed and may go nowhere, "out" and the row
+# of what is offered and not admitted. A lock that names no version admits none; one of several that names it, does.
+judge_locks() { # FILE-OF-OFFERED
+    awk -F '\t' "$AWK_LOCKS"'
         FILENAME == ARGV[1] {
             not_[++n] = sub(/^!/, ""); lock[n] = as_pattern($0)
             if (sub(/-([0-9*]+:)?[0-9*?\[][^-]*-[^-]*$/, "") || sub(/-([0-9*]+:)?[0-9*?\[][^-]*$/, "")) of[n] = as_pattern($0)
@@ -374,7 +379,7 @@ obsoleters_advised() {
 # dnf 5 takes what is newer than an advisory names for advised, but for a minimal upgrade: of that, what takes the
 # place of others.
 coming_for_advisories() { # OPTION...
-    look upgrade --minimal --security --setopt=best=0 "$@" >"$WORK/minimal" 2>/dev/null
+    look upgrade --minimal --security --setopt=best=0 ${LIMIT:+"$LIMIT"} "$@" >"$WORK/minimal" 2>/dev/null
     moves "$WORK/minimal" >"$WORK/minimal-moves"
     awk -F '\t' '$1 == "install" { row[$2] = $2 "\t" $3 "\t" $4 } $1 == "replace" && ($5 in row) { print row[$5]; delete row[$5] }' \
         "$WORK/minimal-moves"
@@ -593,9 +598,29 @@ excluding_all() { # COMMAND ARGUMENT...
     "$@" </dev/null
 }
 
+# With any transaction dnf 5 lets go what is beyond the limit of install-only packages, whatever it is about. Where more
+# of them are there, they stay, and what comes in is in the place of the oldest, as with dnf 4.
+LIMIT=
+leave_surplus() {
+    { [ -n "$FIVE" ] && limit=$(kept_at_once) && [ -n "$limit" ]; } || return 0
+    most=$(cut -f 1,2 "$WORK/installed" | uniq -c | awk '$1 > most { most = $1 } END { print most + 0 }')
+    sure
+    [ "$most" -le "$limit" ] || LIMIT=--setopt=installonly_limit=$most
+}
+
+# How many versions of such a package dnf lets be there; nothing where it lets all of them.
+kept_at_once() {
+    given=$(configured installonly_limit)
+    case ${given:-3} in
+        *[!0-9]* | 0) ;;
+        1) echo 2 ;;
+        *) printf '%s\n' "${given:-3}" ;;
+    esac
+}
+
 # Ask dnf what it would do. Strict or not, --best or not is the caller's; weak dependencies are the operator's.
 ask() { # ARGUMENT...
-    excluding_all look --setopt=clean_requirements_on_remove=0 "$@"
+    excluding_all look --setopt=clean_requirements_on_remove=0 ${LIMIT:+"$LIMIT"} "$@"
 }
 
 # dnf's table as rows: action, name, arch, version, then the repository or, of a replacement, by whom. A row or a
@@ -794,6 +819,9 @@ no_offers() {
 dry_run() {
     view
     see_installed
+    [ -z "$UNUSED" ] || tell_unused
+    [ -z "$GOING" ] || tell_going
+    leave_surplus
     know_locks
     section versionlock locked
     exclusions >"$WORK/excluded"
@@ -873,6 +901,146 @@ tell_facts() {
     [ ! -s "$WORK/going" ] || need relations facts_of_removed $(cat "$WORK/going")
     # Why something must go: dnf says so when it may not.
     if [ -n "$ONLY" ] && grep -q '^remove' "$WORK/moves"; then section why resolve_safely; fi
+}
+
+# --- what nothing needs any more ----------------------------------------------------------------------------
+
+# All that came in for others and is needed by none, also what only such packages need.
+unneeded() {
+    whole query "%{name}	%{arch}	%{evr}" --unneeded '--disablerepo=*'
+}
+
+# Packages of which several versions may be there: kernels, and what is made for one of them.
+install_only() { # [OPTION]
+    whole query "%{name}	%{arch}	%{evr}" --installonly '--disablerepo=*' "$@"
+}
+
+# The running kernel, as it calls itself, and the versions of the packages that it is from. In another root there is none.
+running_kernel() {
+    [ -z "$ROOT" ] || return 0
+    release=$(must uname -r)
+    printf '%s\n' "$release"
+    # With 1 it says that a file is nobody's, or is not there.
+    may rpm -qf --qf '\t%{VERSION}-%{RELEASE}\n' "/lib/modules/$release" "/boot/vmlinuz-$release" 2>/dev/null | sed -n 's/^\t//p'
+}
+
+# Of install-only packages the versions beyond what dnf lets be there, the oldest first. The running one is among those
+# that stay, whichever it is.
+old_kernels() {
+    limit=$(kept_at_once)
+    [ -n "$limit" ] || return 0
+    awk -F '\t' -v limit="$limit" '++count[$1, $2] > limit { print; exit }' "$WORK/install-only" >"$WORK/beyond"
+    [ -s "$WORK/beyond" ] || return 0
+    running_kernel >"$WORK/running"
+    install_only "--latest-limit=-$limit" >"$WORK/oldest" || return
+    awk -F '\t' "$AWK_RUNNING"'is_running($3)' "$WORK/running" "$WORK/oldest" >"$WORK/old-and-running"
+    : >"$WORK/older"
+    [ ! -s "$WORK/old-and-running" ] || install_only "--latest-limit=-$((limit - 1))" >"$WORK/older" || return
+    awk -F '\t' "$AWK_RUNNING"'
+        FILENAME == ARGV[2] { with_it[$1, $2]; next }
+        !is_running($3) && (FILENAME == ARGV[3]) == (($1, $2) in with_it)' \
+        "$WORK/running" "$WORK/old-and-running" "$WORK/older" "$WORK/oldest"
+}
+
+# Whether a version is that of the running kernel: which calls itself so, with what it is made for behind.
+# shellcheck disable=SC2016 # it is awk's
+AWK_RUNNING='
+    function is_running(version,  one) {
+        sub(/^[0-9]*:/, "", version)
+        for (one in running) if (index(one, version) == 1 && substr(one, length(version) + 1) ~ /^([.+].*)?$/) return 1
+        return 0
+    }
+    FILENAME == ARGV[1] { running[$0]; next }
+'
+
+unused() {
+    install_only >"$WORK/install-only" || return
+    unneeded >"$WORK/unneeded" || return
+    old_kernels >"$WORK/old" || return
+    # An install-only package is never unneeded to dnf, whatever it came in for.
+    awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { there[$1, $2, $3]; next }
+        !(($1, $2, $3) in there) { next }
+        FILENAME == ARGV[2] { several[$1, $2, $3]; next }
+        FILENAME == ARGV[4] { print $0, "kernel"; next }
+        !(($1, $2, $3) in several) { print $0, "package" }' \
+        "$WORK/installed" "$WORK/install-only" "$WORK/unneeded" "$WORK/old"
+}
+
+tell_unused() {
+    need unused unused
+    [ -s "$WORK/out" ] || finish "$NOTHING"
+    finish "$OK"
+}
+
+# Read NAME:ARCH=VERSION one a line; print name, arch and version of what is there in it. What is not goes to "gone".
+there_in() {
+    parts | awk -F '\t' -v OFS='\t' -v gone="$WORK/gone" 'FILENAME == ARGV[1] { there[$1, $2, $3]; next }
+        (($1, $2, $3) in there) { print; next }
+        { print $1 ":" $2 "=" $3 >gone }' "$WORK/installed" -
+}
+
+# Of rows of name, arch and version, which dnf is to be told by all of them.
+as_nevra() {
+    awk -F '\t' '{ print $1 "-" ($3 ~ /:/ ? "" : "0:") $3 "." $2 }'
+}
+
+# The locks of dnf 5 as those of dnf 4: a condition on the version names it, any other one the package.
+version_locks_of_5() {
+    [ ! -r "$ROOT/etc/dnf/versionlock.toml" ] || awk '
+        function value() { sub(/^[^=]*=[ \t]*/, ""); gsub(/^["\047]|["\047][ \t]*(#.*)?$/, ""); return $0 }
+        function close_condition() {
+            if (key == "") return
+            if (comparator == "!=") out = 1
+            else if (key == "evr" && comparator ~ /^==?$/) named = value_of
+            else whole = 1
+            key = comparator = value_of = ""
+        }
+        function close_package() {
+            close_condition()
+            if (name != "" && (whole || named != "" || !out)) print name (whole || named == "" ? "" : "-" named)
+            name = named = ""; whole = out = 0
+        }
+        /^[ \t]*\[\[packages\]\]/ { close_package(); next }
+        /^[ \t]*\[\[packages\.conditions\]\]/ { close_condition(); next }
+        /^[ \t]*name[ \t]*=/ { name = value() }
+        /^[ \t]*key[ \t]*=/ { key = value() }
+        /^[ \t]*comparator[ \t]*=/ { comparator = value() }
+        /^[ \t]*value[ \t]*=/ { value_of = value() }
+        END { close_package() }' "$ROOT/etc/dnf/versionlock.toml"
+}
+
+# Of rows of name, arch and version those that the operator locks to be there. dnf lets them go.
+locked_to_stay() { # FILE
+    { version_locks && { [ -z "$FIVE" ] || version_locks_of_5; }; } >"$WORK/all-locks"
+    awk -F '\t' "$AWK_LOCKS"'
+        FILENAME == ARGV[1] { if (!/^!/) lock[as_pattern($0)]; next }
+        { for (each in lock) if (is_named(each, $1, $2) || is_meant(each, $1, $2, $3)) { print; next } }' "$WORK/all-locks" "$1"
+}
+
+none_is_locked() { # FILE
+    locked_to_stay "$1" >"$WORK/staying"
+    [ ! -s "$WORK/staying" ] || refused "locked by the operator:$(awk -F '\t' '{ printf " %s.%s", $1, $2 }' "$WORK/staying")" "$UNRESOLVED"
+}
+
+# What the removal of these would do, of all of them or none.
+tell_going() {
+    : >"$WORK/gone"
+    : >"$WORK/todo"
+    : >"$WORK/excluded"
+    printf '%s' "$GOING" | there_in >"$WORK/going-rows"
+    [ ! -s "$WORK/gone" ] || refused "not installed any more:$(each_in "$WORK/gone")" "$GONE"
+    none_is_locked "$WORK/going-rows"
+    as_nevra <"$WORK/going-rows" >"$WORK/remove"
+    leave_surplus
+    know_transaction
+    section resolve simulate
+    keep answer
+    read_answer || not_resolved
+    differences | grep '^would not' >"$WORK/differences"
+    must_be_equal
+    section moves cat "$WORK/moves"
+    tell_facts
+    finish "$OK"
 }
 
 # --- refresh -----------------------------------------------------------------------------------------------
@@ -970,14 +1138,25 @@ really() { # ARGUMENT...
         --setopt=skip_if_unavailable=1 '--setopt=*.skip_if_unavailable=1' --setopt=clean_requirements_on_remove=0 "$@"
 }
 
+# Of what is to go what is named without its version.
+without_version() {
+    printf '%s' "$GOING_VERSIONS" >"$WORK/versioned"
+    lines_of "$REMOVE" | awk 'FILENAME == ARGV[1] { versioned[$1]; next } !($0 in versioned)' "$WORK/versioned" -
+}
+
+# And with it.
+with_version() {
+    printf '%s' "$GOING_VERSIONS" | tr ' ' '=' | there_in
+}
+
 # What is to go and still there. Once the newest of an install-only package has come in, its oldest has gone, and
 # the name alone would mean all of them.
 names_of_remove() {
     if [ -s "$WORK/todo" ]; then
-        lines_of "$REMOVE" | as_dnf_takes
+        without_version | as_dnf_takes
     else
         lines_of "$INSTALL" | parts | cut -f 1 >"$WORK/come"
-        lines_of "$REMOVE" | awk 'FILENAME == ARGV[1] { come[$0]; next }
+        without_version | awk 'FILENAME == ARGV[1] { come[$0]; next }
             { name = $0; sub(/:[^:]*$/, "", name) } !(name in come)' "$WORK/come" - | as_dnf_takes
     fi
 }
@@ -987,7 +1166,7 @@ names_of_remove() {
 know_transaction() {
     LEFT_OUT=$(excluding)
     COMING=$(cut -f 4 "$WORK/todo")
-    GOING=$(cat "$WORK/remove")
+    LEAVING=$(cat "$WORK/remove")
     sure
 }
 
@@ -1002,6 +1181,7 @@ transact() { # HOW OPTION...
     done <<EOF
 $LEFT_OUT
 EOF
+    [ -z "$LIMIT" ] || set -- "$LIMIT" "$@"
     if [ -n "$ALSO_GOING" ]; then
         # shellcheck disable=SC2086 # one argument per package is wanted, and none holds blanks
         "$through" "do" --setopt=best=1 --setopt=install_weak_deps=0 --allowerasing "$@" --action=install $COMING --action=remove $ALSO_GOING
@@ -1011,7 +1191,7 @@ EOF
         "$through" install --setopt=best=1 --setopt=strict=1 --setopt=install_weak_deps=0 "$@" $COMING
     else
         # shellcheck disable=SC2086 # the same
-        "$through" remove "$@" $GOING
+        "$through" remove "$@" $LEAVING
     fi
 }
 
@@ -1046,6 +1226,8 @@ differences() {
             key = $2 "." $3 " " $4
             if (key in wanted) delete wanted[key]; else print "would also " $1 " " key; next }
         $1 == "remove" || $1 == "replace" {
+            full = $2 "-" ($4 ~ /:/ ? "" : "0:") $4 "." $3
+            if (full in gone) { delete gone[full]; next }
             # One version for each time that it was named.
             if (gone[$2 "." $3]-- > 0) next
             print "would also " $1 " " $2 "." $3 " " $4; next }
@@ -1059,9 +1241,12 @@ differences() {
 # End unless dnf would do exactly what is named.
 exactly() {
     find_todo
+    leave_surplus
     know_locks
     exclusions >"$WORK/excluded"
-    names_of_remove >"$WORK/remove"
+    with_version >"$WORK/going-rows"
+    none_is_locked "$WORK/going-rows"
+    { names_of_remove && as_nevra <"$WORK/going-rows"; } >"$WORK/remove"
     if [ ! -s "$WORK/todo" ] && [ ! -s "$WORK/remove" ]; then
         [ "$VERB" != --repair ] || mark_automatic
         finish "$NOTHING"
@@ -1408,7 +1593,7 @@ must_restart() {
 }
 
 take_away() { # look|really
-    whole "$1" remove --duplicates
+    whole "$1" remove --duplicates ${LIMIT:+"$LIMIT"}
 }
 
 # Of what is there twice what would stay as it is: neither goes nor is installed anew.
@@ -1459,6 +1644,7 @@ repair() {
     view
     know_installed
     interrupted_before || repair_dependencies
+    leave_surplus
     section resolve take_away look
     keep answer
     read_answer || cannot
