@@ -15,7 +15,7 @@ SELF=zypper-update.sh
 # --- arguments ---------------------------------------------------------------------------------------------
 
 NAME_START='A-Za-z0-9_' NAME_CHARS='A-Za-z0-9+._:~-' VERSION_CHARS='A-Za-z0-9.+:_~^-' VERSION_FORM='*'
-ROOT_HAS=etc/zypp NOT_HAD='--relations --security-source --unused --going'
+ROOT_HAS=etc/zypp NOT_HAD='--relations --security-source'
 take_options "$@"
 ROOT=$BELOW
 
@@ -247,6 +247,8 @@ configuration() {
     {
         cat "$WORK/given"
         printf '[main]\nlocksfile.path = %s\n' "$locks"
+        # What is named is all that goes.
+        case $VERB in --download | --apply | --repair) echo 'solver.cleandepsOnRemove = false' ;; esac
     } | merged >"$WORK/zypp.conf"
 }
 
@@ -892,6 +894,8 @@ read_patches() {
 }
 
 dry_run() {
+    [ -z "$UNUSED" ] || tell_unused
+    [ -z "$GOING" ] || tell_going
     read_state
     choices_exist || refused "no longer available:$(each_in "$WORK/gone")" "$GONE"
     TOGETHER=
@@ -922,6 +926,100 @@ dry_run() {
     cut -f 2-4 "$WORK/moves" >"$WORK/keys"
     section available records
     [ -z "$ONLY" ] || section vendors vendors
+    finish "$OK"
+}
+
+# --- what nothing needs any more ----------------------------------------------------------------------------
+
+# Of what is installed, whatever the sources are and in whatever state.
+only_what_is_installed() {
+    prepare
+    section machine machine
+    section installed installed
+    [ -s "$WORK/out" ] || finish "$OTHER"
+    keep installed
+    mkdir "$WORK/no-repos"
+    LISTED=$WORK/no-repos
+}
+
+# Ask what would go, in rows of name, architecture and version; end where there is no answer.
+would_go() { # ARGUMENT...
+    ask "$@" >"$WORK/answer" 2>"$WORK/err" </dev/null
+    code=$?
+    must_have_space
+    [ "$code" -ne 4 ] || refused "$(problems)" "$UNRESOLVED"
+    if [ "$code" -eq 7 ]; then complain "$LOCKED"; fi
+    answered "$code" || complain "$OTHER"
+    summary >"$WORK/moves"
+    sure
+}
+
+# Read such rows, and leave out the running kernel, which zypper spares where it is told to. It calls itself by the version
+# and release of its package, without the last number of that, and what it is made for. In another root there is none.
+without_running() {
+    [ -z "$ROOT" ] || {
+        cat
+        return
+    }
+    running=$(must uname -r)
+    case ${running#*-} in *-*) running=${running%-*} ;; esac
+    awk -F '\t' -v running="$running" '$3 != running && index($3, running ".") != 1'
+}
+
+# zypper's own rule, which is that of the operator: multiversion.kernels. Without one no kernel is old.
+old_kernels() {
+    would_go purge-kernels --dry-run
+    awk -F '\t' -v OFS='\t' '$1 == "to-remove" { print $2, $3, $4 }' "$WORK/moves" | without_running >"$WORK/old"
+}
+
+# zypper lists what nothing at all needs, in a table without a form. What only such packages need goes with them.
+unneeded() {
+    : >"$WORK/unneeded"
+    # What is locked is unused as well.
+    : >"$WORK/locks"
+    configuration
+    would_go packages --unneeded
+    awk -F ' *[|] *' 'FILENAME == ARGV[1] { split($0, row, "\t"); there[row[1], row[2], row[3]]; next }
+        NF > 4 && (($(NF - 2), $NF, $(NF - 1)) in there) && !seen[$0]++ { print $(NF - 2) "." $NF "=" $(NF - 1) }' \
+        "$WORK/installed" "$WORK/answer" >"$WORK/tops"
+    [ -s "$WORK/tops" ] || return 0
+    # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
+    would_go remove --dry-run --clean-deps $(cat "$WORK/tops")
+    multiversion >"$WORK/many"
+    awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { many[$0]; next }
+        $1 == "to-remove" && !($2 in many) { print $2, $3, $4 }' "$WORK/many" "$WORK/moves" >"$WORK/unneeded"
+}
+
+unused() {
+    sed 's/$/	kernel/' "$WORK/old"
+    sed 's/$/	package/' "$WORK/unneeded"
+}
+
+tell_unused() {
+    only_what_is_installed
+    old_kernels
+    unneeded
+    question unused unused
+    [ -s "$WORK/out" ] || finish "$NOTHING"
+    finish "$OK"
+}
+
+# What the removal of these would do, of all of them or none.
+tell_going() {
+    only_what_is_installed
+    : >"$WORK/gone"
+    printf '%s' "$GOING" | awk -F '\t' -v OFS='\t' -v gone="$WORK/gone" '
+        FILENAME == ARGV[1] { row[$1 ":" $2 "=" $3] = $1 OFS $2 OFS "-" $3; next }
+        $0 in row { print row[$0]; next }
+        { print >gone }' "$WORK/installed" - >"$WORK/todo"
+    [ ! -s "$WORK/gone" ] || refused "not installed any more:$(each_in "$WORK/gone")" "$GONE"
+    relimit
+    # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
+    would_go remove --dry-run --no-clean-deps $(printf '%s' "$GOING" | as_zypper_writes)
+    code=0
+    show_answer resolve
+    differences | grep '^it would not' >"$WORK/differences"
+    [ ! -s "$WORK/differences" ] || refused "$(in_one_line <"$WORK/differences")" "$UNRESOLVED"
     finish "$OK"
 }
 
@@ -960,22 +1058,30 @@ refreshed() {
 
 # --- download, apply ---------------------------------------------------------------------------------------
 
-# Of the named changes those that are not made yet: name, architecture, version ("-" for a removal).
+# Of the named changes those that are not made yet: name, architecture, version. Of a removal that is "-", and the version
+# behind it where one is named.
 left_to_do() {
-    { lines_of "$INSTALL" && lines_of "$REMOVE"; } | awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] {
-            have[$1 "\t" $2]; have[$1 "\t" $3]; next }
+    printf '%s' "$GOING_VERSIONS" | sed 's/ /=-/' >"$WORK/versioned"
+    { lines_of "$INSTALL" && lines_of "$REMOVE" | without_version && cat "$WORK/versioned"; } | awk -F '\t' -v OFS='\t' '
+        FILENAME == ARGV[1] { have[$1 "\t" $2]; have[$1 "\t" $3]; have[$1 "\t" $2 "\t-" $3]; next }
         /./ {
             name = $0; version = "-"
             if ((i = index($0, "=")) > 0) { name = substr($0, 1, i - 1); version = substr($0, i + 1) }
             i = index(name, ":"); arch = substr(name, i + 1); name = substr(name, 1, i - 1)
-            if (version == "-" ? (name "\t" arch) in have : !((name "\t" version) in have)) print name, arch, version
+            goes = version == "-" ? (name "\t" arch) in have : (name "\t" arch "\t" version) in have
+            if (version ~ /^-/ ? goes : !((name "\t" version) in have)) print name, arch, version
         }' "$WORK/installed" -
+}
+
+# Of what is to go what is named without its version.
+without_version() {
+    awk 'FILENAME == ARGV[1] { sub(/=.*/, ""); versioned[$0]; next } !($0 in versioned)' "$WORK/versioned" -
 }
 
 # As zypper takes them; where a version is of another architecture than the installed package, without one.
 targets() {
     awk -F '\t' -v lost="$WORK/lost" 'FILENAME == ARGV[1] { offered[$2 "\t" $4]; exact[$2 "\t" $3 "\t" $4]; next }
-        $3 == "-" { print "!" $1 "." $2; next }
+        $3 ~ /^-/ { print "!" $1 "." $2 ($3 == "-" ? "" : "=" substr($3, 2)); next }
         ($1 "\t" $2 "\t" $3) in exact { print $1 "." $2 "=" $3; next }
         ($1 "\t" $3) in offered { print $1 "=" $3; next }
         { print $1 "\t" $2 "\t" $3 >lost }' "$WORK/offers" "$WORK/todo"
@@ -995,7 +1101,9 @@ differences() {
     awk -F '\t' 'FILENAME == ARGV[1] { want[$1 "\t" $2 "\t" $3]; next }
         {
             version = $1 == "to-remove" ? "-" : $4
-            key = $2 "\t" $3 "\t" version; before = $2 "\t" $5 "\t" version
+            key = $2 "\t" $3 "\t" version
+            if (version == "-" && (key $4) in want) { delete want[key $4]; next }
+            before = $2 "\t" $5 "\t" version
             # Where a package takes the place of its other architecture, that is one row.
             if ($1 != "to-remove" && $5 != $3) delete want[$2 "\t" $5 "\t-"]
             if (key in want) delete want[key]
@@ -1004,7 +1112,7 @@ differences() {
             else print "it would also install " $2 " " version
         }
         END { for (key in want) { split(key, part, "\t")
-            print "it would not " (part[3] == "-" ? "remove " part[1] : "install " part[1] " " part[3]) } }' "$WORK/todo" "$WORK/moves" | sort
+            print "it would not " (part[3] ~ /^-/ ? "remove " part[1] : "install " part[1] " " part[3]) } }' "$WORK/todo" "$WORK/moves" | sort
 }
 
 # Patches that need a reboot and are not installed: one that is gone from here after an apply has come with it.
@@ -1096,7 +1204,7 @@ apply() {
 # For the way back: what was installed, from zypper's cache, or from repositories that are folders of this machine.
 keep_what_came() {
     keeps || return 0
-    awk -F '\t' '$3 != "-" { sub(/^[0-9]*:/, "", $3); print $1 "-" $3 "." $2 ".rpm" }' "$WORK/todo" >"$WORK/names"
+    awk -F '\t' '$3 !~ /^-/ { sub(/^[0-9]*:/, "", $3); print $1 "-" $3 "." $2 ".rpm" }' "$WORK/todo" >"$WORK/names"
     {
         printf '%s\n' "$PACKAGES"
         awk 'BEGIN { RS = "<" } /^url>(file|dir):/ { sub(/^url>[a-z]*:/, ""); sub(/^\/\//, ""); sub(/[?\n].*/, ""); print }' "$WORK/repos"
