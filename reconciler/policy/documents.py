@@ -88,6 +88,16 @@ Day = Annotated[
 ]
 """A date without a time."""
 
+AsOf = Annotated[
+    date | Literal["none"],
+    BeforeValidator(
+        values.as_state,
+        json_schema_input_type=Annotated[str, Field(pattern=values.DAY)] | Literal["none"],
+    ),
+    PlainSerializer(values.format_state, return_type=str),
+]
+"""A date, or ``none``."""
+
 Zone = Annotated[str, AfterValidator(values.check_zone)]
 Endpoint = Annotated[
     str,
@@ -343,6 +353,7 @@ class Settings(Strictly):
     approval: ApprovalMode = "none"
     refresh: Refresh = Refresh.model_construct()
     min_age: MinAge = MinAge.model_construct()
+    as_of: AsOf = "none"
     deadline: Deadlines = Deadlines.model_construct()
     security_sources: tuple[ReleasePattern, ...] = ()
     sources: Sources = Sources.model_construct()
@@ -402,6 +413,9 @@ class Policy(Document):
     """When the package manager's metadata are fetched anew."""
     min_age: MinAge | None = None
     """How long an update must have been on offer before it is planned."""
+    as_of: AsOf | None = None
+    """What a host sees for the first time after this day (UTC) is too young, so that many hosts patch to one
+    state; `none`: nothing is."""
     deadline: Deadlines | None = None
     """How long after an update was first seen it must be installed; what is late is reported as `Overdue`."""
     security_sources: AnyNumber[ReleasePattern] | None = None

@@ -293,6 +293,24 @@ def as_day(value: object) -> date:
     return found
 
 
+def as_state(value: object) -> date | str:
+    """Parse a date whose state is meant, or ``none``.
+
+    Raises:
+        PydanticCustomError: It is neither, or does not exist.
+    """
+    if value == "none":
+        return "none"
+    if not isinstance(value, date) and not (isinstance(value, str) and re.fullmatch(DAY, value)):
+        raise refuse("is not a day", "write 2026-12-01, or `none`")
+    return as_day(value)
+
+
+def format_state(value: date | str) -> str:
+    """Write it the way policies do."""
+    return value if isinstance(value, str) else format_moment(value)
+
+
 def format_moment(value: date | datetime) -> str:
     """Write a moment the way policies do."""
     return value.isoformat(" ") if isinstance(value, datetime) else value.isoformat()

@@ -547,7 +547,8 @@ def _wants(effective: Effective | None) -> object:
         None if document is None else (document.value.report_key is not None, document.value.machine_id),
         tuple(one.value for one in effective.exceptions),
         tuple((one.key, one.message) for one in effective.ambiguities),
-        (settings.updates, settings.min_age, settings.upgrade, settings.sources, settings.security_sources),
+        (settings.updates, settings.min_age, settings.as_of, settings.upgrade),
+        (settings.sources, settings.security_sources),
         (settings.removals, settings.allow_removals, settings.autoremove),
     )
 

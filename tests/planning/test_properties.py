@@ -68,6 +68,7 @@ policies = st.fixed_dictionaries(
         "removals": st.sampled_from(["forbid", "allow"]),
         "allow_removals": st.sampled_from([["a"], ["b", "c"]]),
         "min_age": st.sampled_from([{}, {}, {"other": "7d"}, {"security": "1d", "other": "7d"}]),
+        "as_of": st.sampled_from(["none", "none", "none", "2026-11-15", "2026-11-22"]),
         "approval": st.sampled_from(["none", "required"]),
         "deadline": st.sampled_from([{}, {"security": "3d"}, {"security": "1d", "other": "9d"}]),
     },
@@ -219,3 +220,26 @@ def test_until_the_next_change_the_plan_stays_the_same(
     assert change > NOW
     before = change - timedelta(microseconds=1)
     assert make_plan(observation, rules, converse(world, observation, rules, before), before) == plan
+
+
+@EXAMPLES
+@given(worlds, policies, exceptions, evidence, st.integers(1, 25))
+def test_what_was_seen_after_the_day_is_never_planned_whatever_the_policy(
+    world: PackageWorld,
+    policy: dict[str, object],
+    excepted: list[dict[str, object]],
+    sights: tuple[FirstSeen, ...],
+    day: int,
+) -> None:
+    state = {**policy, "as_of": f"2026-11-{day:02}"}
+    end = datetime(2026, 11, day, tzinfo=UTC) + timedelta(days=1)
+    plan = plan_for(world, effective(state, exceptions=excepted), NOW, sights)
+    for change in plan.transaction:
+        if change.to_version is None:
+            continue
+        dates = [
+            one.at
+            for one in sights
+            if (one.name, one.version, one.origin) == (change.name, change.to_version, change.origin)
+        ]
+        assert min([*dates, NOW]) < end

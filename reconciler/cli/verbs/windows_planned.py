@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from reconciler.cli.verbs.windows import HostWindows
 from reconciler.planning.gates.types import Outcome
 from reconciler.planning.resolving.dispositions import Disposition, Update
+from reconciler.planning.resolving.youth import state_ends
 from reconciler.planning.text.wording import changes_of, listed, on_the_clock, plural
 from reconciler.policy.windows import HORIZON, Occurrence, blocked_by, occurrences
 from reconciler.policy.zones import shifted
@@ -90,8 +91,11 @@ def _ready(update: Update, finding: "Finding") -> datetime | None:
         return None
     wanted = (update.name, update.candidate)
     seen = [one.at for one in finding.recording.observation.first_seen if (one.name, one.version) == wanted]
-    ages = finding.effective.settings.min_age
-    return shifted(min(seen), ages.security if update.security else ages.other) if seen else None
+    settings = finding.effective.settings
+    end, ages = state_ends(settings), settings.min_age
+    if not seen or (end is not None and min(seen) >= end):
+        return None
+    return shifted(min(seen), ages.security if update.security else ages.other)
 
 
 def due_in_windows(host: HostWindows, now: datetime, until: datetime) -> "Mapping[Occurrence, Due]":

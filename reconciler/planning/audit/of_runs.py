@@ -22,6 +22,7 @@ from reconciler.planning.gates.types import Apply, Closed, Deferred, FailedApply
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import build_report, to_document
 from reconciler.planning.resolving.dispositions import Plan
+from reconciler.planning.resolving.youth import state_ends
 from reconciler.planning.runs.record import (
     PASSING,
     RunOutcome,
@@ -515,8 +516,8 @@ def first_sight(case: RunCase) -> Iterator[Against]:
     """Ask for the age of each version to follow from the recordings before."""
     if isinstance(case.built, Unread) or case.built.effective is None or case.announced is None:
         return
-    ages = case.built.effective.settings.min_age
-    if not any((ages.security, ages.other)):
+    settings = case.built.effective.settings
+    if not any((settings.min_age.security, settings.min_age.other, state_ends(settings))):
         return
     planned = {(one.name, one.to_version) for one in case.built.judged.plan.transaction}
     claimed = {

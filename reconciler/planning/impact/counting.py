@@ -19,9 +19,11 @@ from reconciler.planning.impact.updates import wish_of
 from reconciler.planning.reporting.document import Counts
 from reconciler.planning.resolving.dispositions import Disposition
 from reconciler.planning.resolving.selection import is_named_by
+from reconciler.planning.resolving.youth import state_ends
 from reconciler.planning.text.wording import listed, minute
 from reconciler.policy.documents import PackageException
 from reconciler.policy.resolve import Effective
+from reconciler.policy.values import format_state
 from reconciler.policy.zones import shifted
 
 Way = Literal["comes", "waits", "goes"]
@@ -132,6 +134,9 @@ class _Named:
         if new.updates == "none" != old.updates:
             reason, fate = "no update is wanted", Disposition.NOT_SELECTED
             return replace(usual, change="goes", after=fate, reason=reason, estimated=Rule.SECURITY)
+        if _is_after(since, self.after) > _is_after(since, self.before):
+            reason, fate = f"first seen after {format_state(new.as_of)}, as_of", Disposition.TOO_YOUNG
+            return replace(usual, after=fate, reason=reason, estimated=Rule.MIN_AGE)
         ready = shifted(since, new.min_age.security)
         if shifted(since, old.min_age.security) <= self.at < ready:
             reason, fate = f"too young until {minute(ready)}", Disposition.TOO_YOUNG
@@ -150,6 +155,11 @@ class _Named:
             reason=f"exception {one.name} does not keep it back any more",
             estimated=Rule.HOLD_LIFTED,
         )
+
+
+def _is_after(seen: datetime, effective: Effective) -> bool:
+    end = state_ends(effective.settings)
+    return end is not None and seen >= end
 
 
 def _covering(exceptions: Iterable[PackageException], package: PackageId) -> PackageException | None:
@@ -230,6 +240,7 @@ def _of_mode(counts: Counts, before: Effective, after: Effective) -> Iterator[Co
 
 
 def _of_ages(counts: Counts, before: Effective, after: Effective, unnamed: int) -> Iterator[CountedChange]:
+    yield from _of_state(counts, before, after, unnamed)
     old, new = before.settings.min_age, after.settings.min_age
     parts = (counts.pending_security, counts.pending - counts.pending_security)
     longer = (new.security > old.security, new.other > old.other)
@@ -239,4 +250,17 @@ def _of_ages(counts: Counts, before: Effective, after: Effective, unnamed: int) 
         yield CountedChange("waits", most, withheld, words, Rule.MIN_AGE)
     if new.security < old.security or new.other < old.other:
         words = "those that are old enough for the shorter min_age"
+        yield CountedChange("comes", counts.waiting, 0, words, Rule.MIN_AGE)
+
+
+def _of_state(counts: Counts, before: Effective, after: Effective, unnamed: int) -> Iterator[CountedChange]:
+    old, new = state_ends(before.settings), state_ends(after.settings)
+    if old == new:
+        return
+    day = format_state(after.settings.as_of)
+    if new is not None and (old is None or new < old):
+        words = f"those that were first seen after {day}"
+        yield CountedChange("waits", counts.pending, unnamed, words, Rule.MIN_AGE)
+    else:
+        words = "those that were first seen after the earlier as_of"
         yield CountedChange("comes", counts.waiting, 0, words, Rule.MIN_AGE)

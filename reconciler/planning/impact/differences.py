@@ -54,6 +54,7 @@ _SORTS: Mapping[str, Sort] = {
     "allow_removals": "mode",
     "autoremove": "mode",
     "min_age": "mode",
+    "as_of": "mode",
     "sources": "mode",
     "security_sources": "mode",
     "approval": "approval",

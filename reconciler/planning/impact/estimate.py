@@ -27,13 +27,13 @@ from reconciler.planning.resolving.selection import (
     NotAdmitted,
     Obstacle,
     OutsideMode,
-    TooYoung,
     Unwanted,
     WaitsFor,
     Wanted,
     against_change,
     moves,
 )
+from reconciler.planning.resolving.youth import TooYoung
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from reconciler.policy.resolve import Effective
 _OF_PLANS = (
     "updates",
     "min_age",
+    "as_of",
     "sources",
     "security_sources",
     "removals",

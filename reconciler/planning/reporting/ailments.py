@@ -250,6 +250,7 @@ def _by_type(condition: Condition) -> Ailment | None:
             | ConditionType.SETTING_WITHOUT_EFFECT
             | ConditionType.SNAPSHOT_UNAVAILABLE
             | ConditionType.SOURCE_MISSING
+            | ConditionType.STATE_UNSEEN
             | ConditionType.VERSION_RANGE_UNJUDGED
             | ConditionType.WINDOW_MISSED
         ):

@@ -21,11 +21,12 @@ from reconciler.planning.resolving.dispositions import (
 )
 from reconciler.planning.resolving.selection import PlacedException, Rules
 from reconciler.planning.resolving.sources import lacks_only, missing
+from reconciler.planning.resolving.youth import ripenings, state_ends
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.wording import listed, sentence
 from reconciler.policy.documents import Settings
 from reconciler.policy.resolve import Effective
-from reconciler.policy.values import format_moment
+from reconciler.policy.values import format_moment, format_state
 from reconciler.policy.zones import shifted
 
 WARNING = timedelta(days=14)
@@ -47,6 +48,7 @@ def find_conditions(
         *_resolving(rules, resolution, updates),
         *_security(observation, rules),
         *_sources(observation, rules),
+        *_state(observation, rules, updates),
         *_explanations(observation),
         *_partial(rules, resolution, updates),
         *_policy(rules),
@@ -243,6 +245,21 @@ def _sources(observation: Observation, rules: Rules) -> Iterator[Condition]:
         yield Condition(ConditionType.NO_SOURCE_ADMITTED, True, "NothingMatches", message)
 
 
+def _state(observation: Observation, rules: Rules, updates: Sequence[Update]) -> Iterator[Condition]:
+    """Tell where nothing on offer is part of the state that policy patches to, as far as this host saw it."""
+    end = state_ends(rules.effective.settings)
+    is_known = end is None or rules.now < end or any(one.at < end for one in observation.first_seen)
+    if is_known or not any(one.reasons[0].code == "as-of" for one in updates):
+        return
+    message = (
+        f"policy patches to the state of {format_state(rules.effective.settings.as_of)}, and of all that is"
+        " on offer this host had seen nothing by then, so it takes nothing: where it has that state already,"
+        " nothing is missing; for a host that is newer than that day, a policy of its own sets a later"
+        " 'as_of'"
+    )
+    yield Condition(ConditionType.STATE_UNSEEN, True, "NothingSeen", message)
+
+
 def _partial(rules: Rules, resolution: Resolution, updates: Sequence[Update]) -> Iterator[Condition]:
     """Tell what a manager that knows only whole upgrades leaves behind."""
     if rules.machine.traits.knows_partial_upgrades:
@@ -336,8 +353,9 @@ def _reboot(observation: Observation) -> Condition:
 def next_change(observation: Observation, effective: Effective, now: datetime) -> datetime | None:
     """Return the next instant after ``now`` at which the plan may change though nothing else does.
 
-    These are: a version becomes old enough; an exception or a required approval ends, or an exception's
-    warning begins; metadata become stale. Until then, equal observation and policy give an equal plan.
+    These are: a version becomes old enough, or the day of ``as_of`` is over; an exception or a required
+    approval ends, or an exception's warning begins; metadata become stale. Until then, equal observation and
+    policy give an equal plan.
 
     Returns:
         ``None`` where time alone changes nothing.
@@ -361,14 +379,8 @@ def asked_again(observation: Observation, answered: Iterable[Exchange], now: dat
 
 
 def _ripenings(observation: Observation, settings: Settings, now: datetime) -> Iterator[datetime]:
-    ages = [age for age in (settings.min_age.security, settings.min_age.other) if age]
-    recorded = {(entry.origin, entry.name, entry.version) for entry in observation.first_seen}
-    for entry in observation.first_seen:
-        yield from (shifted(min(entry.at, now), age) for age in ages)
-    for offer in observation.offers:
-        for available in offer.versions:
-            if any((origin, offer.name, available.version) not in recorded for origin in available.origins):
-                yield from (shifted(now, age) for age in ages)
+    offered = ((offer.name, available) for offer in observation.offers for available in offer.versions)
+    return ripenings(observation.first_seen, offered, settings, now)
 
 
 def _endings(effective: Effective) -> Iterator[datetime]:

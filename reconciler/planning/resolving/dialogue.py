@@ -70,7 +70,6 @@ from reconciler.planning.resolving.selection import (
     Rules,
     SeenMachine,
     Standing,
-    TooYoung,
     Unwanted,
     WaitsFor,
     Wanted,
@@ -80,6 +79,7 @@ from reconciler.planning.resolving.selection import (
     standings_of,
 )
 from reconciler.planning.resolving.why_absent import Case, Explanation, KeptBack
+from reconciler.planning.resolving.youth import TooYoung
 from reconciler.planning.text.wording import listed, sentence
 from reconciler.policy.match import is_pattern
 from reconciler.policy.resolve import Effective

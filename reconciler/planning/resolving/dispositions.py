@@ -142,6 +142,7 @@ class ConditionType(StrEnum):
     SETTING_WITHOUT_EFFECT = "SettingWithoutEffect"
     SNAPSHOT_UNAVAILABLE = "SnapshotUnavailable"
     SOURCE_MISSING = "SourceMissing"
+    STATE_UNSEEN = "StateUnseen"
     STOOD_STILL = "StoodStill"
     VERSION_RANGE_UNJUDGED = "VersionRangeUnjudged"
     WINDOW_MISSED = "WindowMissed"
@@ -212,6 +213,7 @@ class Condition:
                 | ConditionType.SETTING_WITHOUT_EFFECT
                 | ConditionType.SNAPSHOT_UNAVAILABLE
                 | ConditionType.SOURCE_MISSING
+                | ConditionType.STATE_UNSEEN
                 | ConditionType.STOOD_STILL
                 | ConditionType.VERSION_RANGE_UNJUDGED
                 | ConditionType.WINDOW_MISSED

@@ -21,7 +21,6 @@ from reconciler.planning.resolving.selection import (
     PlacedException,
     Rules,
     Standing,
-    TooYoung,
     Unwanted,
     WaitsFor,
     Wanted,
@@ -37,10 +36,11 @@ from reconciler.planning.resolving.why_absent import (
     WouldRemove,
     WouldReplace,
 )
+from reconciler.planning.resolving.youth import TooYoung
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.wording import listed
 from reconciler.policy.resolve import Effective
-from reconciler.policy.values import format_duration
+from reconciler.policy.values import format_duration, format_state
 
 
 def place_of(setting: str, effective: Effective) -> str:
@@ -126,18 +126,25 @@ def _reason_of_mode(name: str, obstacle: OutsideMode, rules: Rules) -> Reason:
 def _reason_of_youth(name: str, obstacle: TooYoung | WaitsFor, rules: Rules) -> Reason:
     match obstacle:
         case TooYoung(version=version, setting=setting, seen=seen, ready=ready):
-            text = (
-                f"{name} {version} was first seen at {instant(seen)} and is old enough at"
-                f" {instant(ready)} ({setting} is {format_duration(ready - seen)})"
-            )
-            return Reason("min-age", text, place_of(setting, rules.effective))
+            what = f"{name} {version} was first seen at {instant(seen)}"
+            place = place_of(setting, rules.effective)
+            if ready is None:
+                return Reason("as-of", f"{what}, and {_state(rules)}", place)
+            least = f"{setting} is {format_duration(ready - seen)}"
+            return Reason("min-age", f"{what} and is old enough at {instant(ready)} ({least})", place)
         case WaitsFor(package=package, cause=cause):
-            other = rules.machine.name_of(package)
-            text = (
-                f"this package manager knows no partial upgrades, so all updates wait for {other}"
-                f" {cause.version}, which is old enough at {instant(cause.ready)}"
-            )
+            other = f"{rules.machine.name_of(package)} {cause.version}"
+            if cause.ready is None:
+                when = f"was first seen at {instant(cause.seen)}, and {_state(rules)}"
+            else:
+                when = f"is old enough at {instant(cause.ready)}"
+            text = f"this package manager knows no partial upgrades, so all updates wait for {other}"
+            text = f"{text}, which {when}"
             return Reason("waits-for", text, place_of(cause.setting, rules.effective))
+
+
+def _state(rules: Rules) -> str:
+    return f"policy patches to the state of {format_state(rules.effective.settings.as_of)}"
 
 
 def _failed_before(name: str, failed: Quarantined) -> Reason:

@@ -7,7 +7,7 @@ The rules, in the order in which the first obstacle decides:
 * What comes only from sources that policy does not admit is not installed.
 * ``updates: security`` wants what the security service offers, ``none`` wants nothing; an exception
   ``include`` adds to both. The others move only where a wanted one needs them.
-* A version must have been on offer for ``min_age``. What nobody has seen before is seen now.
+* A version must have been on offer for ``min_age``, and seen before the end of ``as_of``: see ``youth.py``.
 * Where the newest version meets an obstacle, the next older one that is still newer than the installed one is
   tried, so that a package with a release every week does not starve.
 * What an exception allows only as a dependency moves only where another update needs it.
@@ -42,15 +42,14 @@ from reconciler.planning.facts.observation import (
 from reconciler.planning.facts.package import Names, PackageId, of_other_architecture
 from reconciler.planning.facts.versions import Order, VersionRange, order_of
 from reconciler.planning.resolving.sources import SourcesAsked, SourcesKey, by_name, missing, not_admitted
+from reconciler.planning.resolving.youth import Dates, TooYoung, youth_of
 from reconciler.policy.documents import PackageException, Sources
 from reconciler.policy.load import Placed
 from reconciler.policy.managers import ManagerTraits, traits_of
 from reconciler.policy.match import is_begin, is_pattern
 from reconciler.policy.resolve import Effective
-from reconciler.policy.zones import shifted
 
 PlacedException = Placed[PackageException]
-MinAge = Literal["min_age.security", "min_age.other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +99,6 @@ class NotAdmitted:
     version: str
     origins: tuple[str, ...]
     setting: SourcesKey | None
-
-
-@dataclass(frozen=True, slots=True)
-class TooYoung:
-    """The version has not been on offer for long enough.
-
-    Attributes:
-        setting: Dotted key of the minimum age that applies.
-        seen: First time it was seen; the present where there is no evidence.
-        ready: When it will be old enough.
-    """
-
-    version: str
-    setting: MinAge
-    seen: datetime
-    ready: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +271,7 @@ class SeenMachine:
     held: frozenset[PackageId]
     arches: Mapping[str, frozenset[str]]
     installed: tuple[Installed, ...]
-    first_seen: Mapping[tuple[str, str, str], datetime]
+    first_seen: Dates
     sources: Mapping[str, tuple[Source, ...]]
     traits: ManagerTraits
     name_of: Names
@@ -467,22 +450,8 @@ class Rules:
         return (NotAdmitted(available.version, available.origins, settings[0] if settings else only),)
 
     def _youth(self, name: str, available: Available) -> tuple[TooYoung, ...]:
-        ages = self.effective.settings.min_age
-        least = ages.security if available.security else ages.other
-        if not least:
-            return ()
-        dates = (
-            self.machine.first_seen.get((origin, name, available.version)) for origin in available.origins
-        )
-        seen = min((date for date in dates if date is not None), default=self.now)
-        # What was seen in the future was seen by a clock that was wrong, and must not make anything wait for
-        # longer.
-        seen = min(seen, self.now)
-        ready = shifted(seen, least)
-        if ready <= self.now:
-            return ()
-        setting: MinAge = "min_age.security" if available.security else "min_age.other"
-        return (TooYoung(available.version, setting, seen, ready),)
+        found = youth_of(name, available, self.machine.first_seen, self.effective.settings, self.now)
+        return () if found is None else (found,)
 
     def protects(self, package: PackageId) -> bool:
         """Tell whether a package must not even be removed: an operator or an exception holds or blocks it."""
@@ -575,7 +544,7 @@ def _waiting(standings: Mapping[PackageId, Standing]) -> WaitsFor | None:
 def latest(young: Iterable[tuple[Obstacle, PackageId]]) -> WaitsFor | None:
     """Return what to wait for: of too young versions, with their packages, the one that is ready last."""
     found = [WaitsFor(package, obstacle) for obstacle, package in young if isinstance(obstacle, TooYoung)]
-    return max(found, key=lambda each: (each.cause.ready, each.package), default=None)
+    return max(found, key=lambda each: (each.cause.order, each.package), default=None)
 
 
 def _unwanted(standing: Standing, obstacle: Obstacle) -> Unwanted:
