@@ -1,5 +1,6 @@
 """The benchmarks: what is measured against what, and the budget of each (docs: ``benchmarks/README.md``)."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from benchmarks.auditing import audit, audit_fleet
 from benchmarks.bench import WITNESS, Bench, Row, cpu, cpu_more, cpu_ratio, milliseconds, rss
 from benchmarks.guests import guests
 from benchmarks.impacts import impact
-from benchmarks.installation import PLAN
+from benchmarks.installation import PATH, PLAN
 from benchmarks.measure import Command, Spread, measure
 from benchmarks.other_managers import plan_dnf, plan_pacman, plan_zypper
 from benchmarks.reading_fleets import fleet, heartbeats
@@ -37,9 +38,12 @@ def idle_tick(bench: Bench) -> Iterator[Row]:
         "python3 -I -S -c pass", str(bench.installation.interpreter), "-I", "-S", "-c", "pass"
     )
     apt = bench.command("apt-get -s dist-upgrade", "/usr/bin/apt-get", "-s", "dist-upgrade")
-    turns = bench.turns(tick, floor)
+    fetch = _its_fetch(bench)
+    turns = bench.turns(tick, floor, fetch)
     name = "idle-tick"
     yield Row(name, "CPU ÷ `python3 -I -S -c pass`", turns.each(cpu_ratio, tick, floor), "×", 7)
+    bare = turns.each(lambda mine, *parts: mine.cpu / sum(one.cpu for one in parts), tick, floor, fetch)
+    yield Row(name, "CPU ÷ (`python3 -I -S -c pass` + its `git fetch` alone)", bare, "×", 3, 2)
     yield Row(name, "CPU", turns.each(lambda one: one.cpu * 1000, tick), "ms")
     if _has_apt(bench):
         against = bench.turns(tick, apt, runs=max(3, bench.runs // 3))
@@ -85,6 +89,17 @@ def _against_unattended_upgrade(bench: Bench, mine: Command) -> Iterator[Row]:
     turns = bench.turns(mine, other, runs=3)
     figure = "CPU ÷ `unattended-upgrade --dry-run`"
     yield Row("plan", figure, turns.each(cpu_ratio, mine, other), "×", 0.05)
+
+
+def _its_fetch(bench: Bench) -> Command:
+    """Return what a quiet tick of :meth:`Installation.host` starts, by itself."""
+    file = bench.installation.folder / "host/state/fingerprint.json"
+    told = json.loads(file.read_bytes())
+    program, *arguments = told["argv"]
+    found = shutil.which(program, path=PATH)
+    if found is None:
+        raise SystemExit(f"{program} is not there any more")
+    return Command("git fetch", (found, *arguments), {**bench.installation.env, **told["env"]})
 
 
 def policy_check(bench: Bench) -> Iterator[Row]:

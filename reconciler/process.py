@@ -2,17 +2,17 @@
 
 An argument list, never a shell string of ours; standard input closed or a given text; a fixed locale;
 nothing of the caller's environment but what is passed; output bounded; a timeout that ends the whole
-process group. Kept light, since a quiet tick imports it.
+process group. What a quiet tick asks, it asks by :mod:`reconciler.brief`.
 """
 
 import contextlib
 import os
-import pwd
 import selectors
 import signal
 import subprocess  # noqa: TID251 - this is the one place
 from time import monotonic
 
+from reconciler import brief
 from reconciler.errors import Stalled
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import a quiet tick would pay for
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO, Self
 
-BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+BASE_PATH = brief.BASE_PATH
+environment = brief.environment
 DEFAULT_LIMIT = 64 * 1024 * 1024
 _CHUNK = 65536
 # Seconds between two questions whether the child still lives, and of silence when it does not.
@@ -324,22 +325,6 @@ def start(argv: "Sequence[str]", *, env: "Mapping[str, str]", keeps_output: bool
             file.close()
         raise _cannot_start(argv, error) from error
     return Child(process, outputs)
-
-
-def environment(env: "Mapping[str, str] | None" = None) -> dict[str, str]:
-    """Return the whole environment that a process is given: the fixed one and ``env``.
-
-    ``HOME`` is the one of this user in the password database, whatever the caller's environment says: rpm
-    and others run and trust what they find there.
-    """
-    return {"PATH": BASE_PATH, "LC_ALL": "C.UTF-8", "HOME": _home(), **(env or {})}
-
-
-def _home() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_dir or "/"
-    except KeyError:
-        return "/"
 
 
 def _cannot_start(argv: "Sequence[str]", error: OSError | ValueError) -> Stalled:

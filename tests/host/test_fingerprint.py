@@ -64,6 +64,32 @@ def test_compiled_modules_are_no_change(tmp_path: Path) -> None:
     assert signature((str(tmp_path),)) != before
 
 
+def test_a_module_that_is_installed_anew_is_a_change(tmp_path: Path) -> None:
+    package = tmp_path / "program"
+    (package / "data").mkdir(parents=True)
+    for name in ("__init__.py", "module.py", "data/script.sh"):
+        (package / name).touch()
+    seen = {signature((str(package),))}
+    installed = tmp_path / "module.new"
+    installed.write_text("new", encoding="utf-8")
+    installed.replace(package / "module.py")
+    seen.add(signature((str(package),)))
+    (package / "module.py").unlink()
+    seen.add(signature((str(package),)))
+    # All else that it has is looked at as everywhere.
+    (package / "data/script.sh").write_text("new", encoding="utf-8")
+    seen.add(signature((str(package),)))
+    assert len(seen) == len({"before", "installed", "removed", "script"})
+
+
+def test_hooks_in_python_are_looked_at_as_all_hooks(tmp_path: Path) -> None:
+    hook = tmp_path / "10-first.py"
+    hook.touch(mode=0o755)
+    before = signature((str(tmp_path),))
+    hook.write_text("changed where it is", encoding="utf-8")
+    assert signature((str(tmp_path),)) != before
+
+
 def test_a_loop_of_links_ends(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path)
     assert signature((str(tmp_path),)) == signature((str(tmp_path),))

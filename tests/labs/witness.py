@@ -13,7 +13,9 @@ started = []
 def see(event, arguments):
     if event == "subprocess.Popen":
         started.append(list(map(str, arguments[1])))
-    elif event in {"os.posix_spawn", "os.fork", "os.forkpty", "os.system", "os.exec", "pty.spawn"}:
+    elif event == "os.posix_spawn":
+        started.append(list(map(str, arguments[1])))
+    elif event in {"os.fork", "os.forkpty", "os.system", "os.exec", "pty.spawn"}:
         started.append([event])
 sys.addaudithook(see)
 sys.path[:0] = json.loads(sys.argv[1])

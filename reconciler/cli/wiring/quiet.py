@@ -10,11 +10,10 @@ import os
 import sys
 from time import time  # noqa: TID251 - compared with an instant that a full tick computed; nothing is decided
 
-from reconciler import __version__
+from reconciler import __version__, brief
 from reconciler.host import DEFAULT_CONFIG, DEFAULT_STATE_DIR
 from reconciler.host.state.fingerprint import Fingerprint, digest, look, signature
 from reconciler.ownership import read_foreign, read_own, who_else_may_change
-from reconciler.process import run
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import a quiet tick would pay for
 if TYPE_CHECKING:
@@ -112,8 +111,8 @@ def _guests_unchanged(known: Fingerprint) -> bool:
 
 def _policy_unchanged(known: Fingerprint) -> bool:
     """Fetch the policy branch exactly as the full tick does, and compare its head."""
-    done = run(known.argv, env=known.env, timeout=known.timeout, limit=65536)
-    if done.returncode or done.timed_out or _head(known) != known.commit:
+    said = brief.ask(known.argv, env=known.env, timeout=known.timeout)
+    if said is None or not _is_head(known):
         return False
     os.utime(known.stamp)
     for path in known.touched:
@@ -134,24 +133,22 @@ def _reports_unchanged(known: Fingerprint) -> bool:
         return data is not None and data.strip() == asked["head"].encode()
     if time() - os.stat(asked["stamp"]).st_mtime < _ASKED_EVERY:
         return True
-    done = run(asked["argv"], env=asked["env"], timeout=known.timeout, limit=65536)
+    said = brief.ask(asked["argv"], env=asked["env"], timeout=known.timeout)
     # The whole line, since git also finds refs whose names only end like this one's.
     line = f"{asked['head']}\t{asked['ref']}".encode()
-    if not done.returncode and not done.timed_out and line not in done.stdout.splitlines():
+    if said is not None and line not in said.splitlines():
         return False
     os.utime(asked["stamp"])
     return True
 
 
-def _head(known: Fingerprint) -> str:
-    """Return what the fetched ref points to (gitrepository-layout(5))."""
+def _is_head(known: Fingerprint) -> bool:
+    """Say whether the fetched ref still points to what was followed (gitrepository-layout(5))."""
     try:
-        loose = os.path.join(known.mirror, known.ref)
-        with open(loose, encoding="ascii") as file:
-            return file.read().strip()
+        with open(os.path.join(known.mirror, known.ref), "rb") as file:
+            return file.read().strip() == known.commit.encode()
     except FileNotFoundError:
         pass
-    packed = os.path.join(known.mirror, "packed-refs")
-    with open(packed, encoding="ascii") as file:
-        lines = [line.split() for line in file]
-    return next((oid for oid, *name in lines if name == [known.ref]), "")
+    line = f"{known.commit} {known.ref}".encode()
+    with open(os.path.join(known.mirror, "packed-refs"), "rb") as file:
+        return line in file.read().splitlines()

@@ -6,19 +6,29 @@ tick depended on and the first instant at which time alone would change the outc
 newer or unreadable means "look properly".
 """
 
-import hashlib
-import json
 import os
 import stat
 
+# Parts of the library that a quiet tick takes without what is around them: json brings the whole of re along,
+# and hashlib the megabytes of libcrypto.
+try:
+    from _json import make_scanner
+except ImportError:  # pragma: no cover - of an interpreter whose parts are called otherwise
+    make_scanner = None  # type: ignore[assignment,misc]
+try:
+    from _blake2 import blake2b
+except ImportError:  # pragma: no cover - of an interpreter whose parts are called otherwise
+    from hashlib import blake2b
+
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import a quiet tick would pay for
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
-_FORMAT = 5
+_FORMAT = 6
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _DEPTH = 5
+_DIGEST = 32
 
 
 class Fingerprint:
@@ -26,7 +36,7 @@ class Fingerprint:
 
     Attributes:
         program: Version and place of the patchledger that wrote it.
-        config: SHA-256 of the configuration file.
+        config: Digest of the configuration file.
         watched: Files and folders (with all below) whose stat(2) is part of the signature.
         signature: See :func:`signature`.
         commit: Head of the policy branch.
@@ -94,6 +104,8 @@ class Fingerprint:
 
     def to_json(self) -> bytes:
         """Return the file's content."""
+        import json  # noqa: PLC0415 - which a quiet tick would pay for
+
         fields = {name: getattr(self, name) for name in self.__slots__}
         return json.dumps({"format": _FORMAT, **fields}, sort_keys=True).encode()
 
@@ -101,15 +113,37 @@ class Fingerprint:
     def from_json(cls, data: bytes) -> "Fingerprint | None":
         """Read a file's content back; ``None`` where it is not one of this format."""
         try:
-            fields = json.loads(data)
+            fields = _parsed(data)
             return cls(**fields) if fields.pop("format") == _FORMAT else None
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StopIteration):
             return None
 
 
+class _Plain:
+    """How :mod:`json` reads where nothing else is asked for, in the words of its scanner."""
+
+    strict = True
+    object_hook = object_pairs_hook = parse_constant = None
+    parse_float, parse_int = float, int
+
+
+def _parsed(data: bytes) -> "dict[str, Any]":
+    if make_scanner is None:
+        import json  # noqa: PLC0415 - where there is nothing cheaper
+
+        fields: dict[str, Any] = json.loads(data)
+        return fields
+    text = data.decode()
+    value: dict[str, Any]
+    value, end = make_scanner(_Plain)(text, 0)  # type: ignore[arg-type] # which wants its own like
+    if end != len(text):
+        raise ValueError("there is more behind it")
+    return value
+
+
 def digest(data: bytes) -> str:
-    """Return the SHA-256 of ``data`` in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
+    """Return a digest of ``data`` in hexadecimal: BLAKE2b, of 32 bytes."""
+    return blake2b(data, digest_size=_DIGEST).hexdigest()
 
 
 def signature(watched: "Sequence[str]") -> str:
@@ -117,10 +151,10 @@ def signature(watched: "Sequence[str]") -> str:
 
     Change time is included, so a file that was put back with its old modification time is still seen.
     """
-    seen = hashlib.sha256()
+    lines: list[str] = []
     for path in watched:
-        for line in _lines(path, _DEPTH):
-            seen.update(line.encode("utf-8", "surrogateescape"))
+        _see(path, _DEPTH, lines)
+    seen = blake2b(_encoded(lines), digest_size=_DIGEST)
     try:
         with open(_BOOT_ID, "rb") as file:
             seen.update(file.read())
@@ -131,29 +165,46 @@ def signature(watched: "Sequence[str]") -> str:
 
 def look(path: str, depth: int) -> str:
     """Digest what :func:`signature` does of one path, whatever the boot, and no deeper than said."""
-    return digest("".join(_lines(path, depth)).encode("utf-8", "surrogateescape"))
+    lines: list[str] = []
+    _see(path, depth, lines)
+    return digest(_encoded(lines))
 
 
-def _lines(path: str, depth: int) -> "Iterable[str]":
+def _encoded(lines: "Sequence[str]") -> bytes:
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _see(path: str, depth: int, lines: "list[str]") -> None:
+    """Add to ``lines`` what stat(2) says of a path and all below it, which are hundreds."""
     try:
         found = os.stat(path)
     except OSError as error:
-        yield f"{path}\0{error.errno}\n"
+        lines.append(f"{path}\0{error.errno}\n")
         return
+    mode = found.st_mode
     # The depth also ends a loop of symbolic links.
-    names = _entries(path) if stat.S_ISDIR(found.st_mode) and depth else []
-    yield f"{path}\0{found.st_mode}\0{found.st_ino}\0{found.st_uid}\0{found.st_gid}\n"
+    entries = _entries(path) if stat.S_ISDIR(mode) and depth else ()
+    modules = [entry.name for entry in entries if entry.name.endswith(".py")] if entries else []
+    lines.append(f"{path}\0{mode}\0{found.st_ino}\0{found.st_uid}\0{found.st_gid}\n")
     # Python makes a folder beside modules when it first imports one, which changes nothing but these.
-    if not any(name.endswith(".py") for name in names):
-        yield f"{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}\n"
-    for name in names:
-        yield from _lines(name, depth - 1)
+    if not modules:
+        lines.append(f"{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}\n")
+    # Of the program itself, whose version is asked as well, the folder tells enough: hundreds of modules are
+    # most of what there is to look at, and what is installed over one of them is another file.
+    known = modules if "__init__.py" in modules else ()
+    for entry in entries:
+        if entry.name in known:
+            lines.append(f"{entry.path}\0{entry.inode()}\n")
+        else:
+            _see(entry.path, depth - 1, lines)
 
 
-def _entries(path: str) -> "list[str]":
-    """Return the paths in a folder; of one that cannot be listed there are none."""
+def _entries(path: str) -> "Sequence[os.DirEntry[str]]":
+    """Return what is in a folder, in the order of names; of one that cannot be listed there is nothing."""
     try:
         with os.scandir(path) as entries:
-            return sorted(entry.path for entry in entries if entry.name != "__pycache__")
+            return sorted(
+                (entry for entry in entries if entry.name != "__pycache__"), key=lambda entry: entry.name
+            )
     except OSError:
-        return []
+        return ()
