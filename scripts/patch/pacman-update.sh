@@ -17,7 +17,7 @@ unset COLUMNS 2>/dev/null
 # --- arguments ---------------------------------------------------------------------------------------------
 
 NAME_START='A-Za-z0-9@_+' NAME_CHARS='A-Za-z0-9@._+:-' VERSION_CHARS='A-Za-z0-9.+:~_@-' VERSION_FORM='*'
-ROOT_HAS=var/lib/pacman/local NOT_HAD='--relations --security-source --unused --going --include --keep-size --keep-days'
+ROOT_HAS=var/lib/pacman/local NOT_HAD='--relations --security-source --include --keep-size --keep-days'
 take_options "$@"
 if [ "$VERB" = --refresh ] && [ -z "$CACHE" ]; then
     misuse '--refresh needs --cache: without an upgrade, pacman'\''s own databases must stay as they are'
@@ -557,6 +557,8 @@ ask_resolver() {
 
 dry_run() {
     snapshot
+    [ -z "$UNUSED" ] || tell_unused
+    [ -z "$GOING" ] || tell_going
     [ -z "$SECURITY" ] || refused 'pacman does not know which updates fix security problems' "$UNRESOLVED"
     section machine machine
     section installed cat "$WORK/installed"
@@ -567,6 +569,96 @@ dry_run() {
     [ -s "$WORK/would" ] || finish "$NOTHING"
     awk '$1 == "install" { print $2, $3 }' "$WORK/would" >"$WORK/names"
     section available offered "$WORK/names"
+    finish "$OK"
+}
+
+# --- what nothing needs any more ----------------------------------------------------------------------------
+
+# Remove from the copy; the operator's HoldPkg counts or does not, by the configuration.
+remove_from_copy() { # ARGUMENT...
+    in_void --dbonly --noscriptlet "$@" </dev/null
+}
+
+# What came in for others and is needed by none, not even optionally. pacman lists what nothing at all needs; what only
+# such packages need is listed once those are away, which they are in the copy.
+unused() {
+    awk '!/^HoldPkg( = |$)/' "$WORK/void.conf" >"$WORK/unheld.conf"
+    : >"$WORK/unused"
+    while :; do
+        in_void -Qdtq >"$WORK/tops" 2>"$WORK/err" </dev/null
+        rc=$?
+        # With none it ends with 1 and says nothing.
+        if [ ! -s "$WORK/tops" ]; then
+            [ "$rc" -le 1 ] && ! grep -q "$SAYS_ERROR" "$WORK/err" && break
+            cat "$WORK/err" >&2
+            return 1
+        fi
+        cat "$WORK/tops" >>"$WORK/unused"
+        # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
+        remove_from_copy --config "$WORK/unheld.conf" -R $(cat "$WORK/tops") >/dev/null || return
+    done
+    awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { unused[$0]; next } $1 in unused { print $1, $3, $2, "package" }' \
+        "$WORK/unused" "$WORK/installed"
+}
+
+tell_unused() {
+    section installed cat "$WORK/installed"
+    section unused unused
+    [ "$code" -eq 0 ] || finish "$OTHER"
+    [ -s "$WORK/out" ] || finish "$NOTHING"
+    finish "$OK"
+}
+
+# What the operator says of packages that are to stay as they are, of rows of name and version.
+kept_by_operator() { # FILE
+    { options_named IgnorePkg && options_named HoldPkg; } >"$WORK/patterns"
+    options_named IgnoreGroup >"$WORK/groups"
+    while read -r name _; do
+        groups=$(awk -F '\t' -v name="$name" '$1 == name { print $6 }' "$WORK/installed")
+        while read -r pattern; do
+            # shellcheck disable=SC2254 # a pattern is wanted
+            case $name in $pattern) echo "$name" ;; esac
+        done <"$WORK/patterns"
+        while read -r pattern; do
+            for group in $groups; do
+                # shellcheck disable=SC2254 # the same
+                case $group in $pattern) echo "$name" ;; esac
+            done
+        done <"$WORK/groups"
+    done <"$1" | awk '!seen[$0]++'
+}
+
+# Read NAME:ARCH=VERSION one a line; print name and version of what is there in it. What is not goes to "gone".
+there_in() {
+    awk -F '\t' -v gone="$WORK/gone" 'FILENAME == ARGV[1] { row[$1 ":" $3 "=" $2] = $1 " " $2; next }
+        $0 in row { print row[$0]; next }
+        { print >gone }' "$WORK/installed" -
+}
+
+# Here all of it goes, and nothing marks it: as where some of it does.
+resolve_going() {
+    # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
+    remove_from_copy -R $(cut -d ' ' -f 1 "$WORK/going") >"$WORK/said.out" 2>"$WORK/said.err"
+    rc=$?
+    awk '/^Packages \([0-9]+\) / { gsub(/  +/, " [removal]  "); sub(/ *$/, ""); if (!/\[removal\]$/) $0 = $0 " [removal]" } { print }' "$WORK/said.out"
+    cat "$WORK/said.err" >&2
+    return "$rc"
+}
+
+# What the removal of these would do, of all of them or none.
+tell_going() {
+    section installed cat "$WORK/installed"
+    : >"$WORK/gone"
+    printf '%s' "$GOING" | there_in >"$WORK/going"
+    [ ! -s "$WORK/gone" ] || refused "not installed any more:$(each_in "$WORK/gone")" "$GONE"
+    kept_by_operator "$WORK/going" >"$WORK/kept"
+    [ ! -s "$WORK/kept" ] || refused "the operator keeps these as they are:$(each_in "$WORK/kept")" "$UNRESOLVED"
+    section resolve resolve_going
+    [ "$code" -eq 0 ] || unresolved
+    transaction "$WORK/out" | sort -u >"$WORK/would"
+    sed 's/^/remove /' "$WORK/going" | sort -u >"$WORK/named"
+    : >"$WORK/again"
+    must_be_equal
     finish "$OK"
 }
 
@@ -693,6 +785,33 @@ remaining() {
         $1 == "remove" && ($2 in have) { print $1, $2, have[$2] }' "$WORK/installed" - | sort -u >"$WORK/named"
 }
 
+# A version of what goes that is named is what must be there, if anything is.
+versions_are_there() {
+    printf '%s' "$GOING_VERSIONS" | awk 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]] = row[2]; next }
+        { name = $1; sub(/:[^:]*$/, "", name) } (name in have) && have[name] != $2 { print $1 "=" $2 }' "$WORK/installed" - >"$WORK/gone"
+    [ ! -s "$WORK/gone" ] || refused "not installed any more:$(each_in "$WORK/gone")" "$GONE"
+}
+
+# Whether only packages are named that are not there, and nothing that goes for them: an upgrade brings such only with
+# what needs it, or in the place of another.
+comes_back() {
+    awk 'FILENAME == ARGV[1] { split($0, row, "\t"); have[row[1]]; next }
+        $1 != "install" || $2 in have { print; exit }' "$WORK/installed" "$WORK/named" >"$WORK/other-changes"
+    [ ! -s "$WORK/other-changes" ] && [ ! -s "$WORK/again" ]
+}
+
+# Of what comes back, what is on offer and was not kept.
+fetch_back() {
+    : >>"$WORK/others"
+    kept_files && return
+    awk -F = 'FILENAME == ARGV[1] { lost[$0]; next } !($0 in lost) { print $1 }' "$WORK/others" "$WORK/gone" >"$WORK/to-fetch"
+    [ -s "$WORK/to-fetch" ] || return 0
+    # Where pacman fetches as a user of its own, it must get through.
+    must chmod 755 "$WORK" "$WORK/db"
+    # shellcheck disable=SC2046 # one argument per name is wanted
+    section fetch with_folders "$WORK/db" -Swdd $(cat "$WORK/to-fetch")
+}
+
 # Whether another version than the one on offer is named, or nothing but removals: that is not what an upgrade does.
 goes_back() {
     sed -n '/^install/p' "$WORK/named" "$WORK/again" >"$WORK/installs"
@@ -701,7 +820,7 @@ goes_back() {
     offered "$WORK/names" | awk -F '\t' '{ print "install " $2 " " $3 }' >"$WORK/on-offer"
     awk 'FILENAME == ARGV[1] { have[$0]; next } !($0 in have) { print $2 "=" $3 }' \
         "$WORK/on-offer" "$WORK/installs" >"$WORK/others"
-    [ -s "$WORK/others" ]
+    [ -s "$WORK/others" ] || comes_back
 }
 
 # The package files of named versions that were kept, in $WORK/files; those without one in $WORK/gone.
@@ -870,11 +989,13 @@ put_databases() { # FOLDER
 }
 
 settle() { # sets $BACK, and makes sure that exactly the named changes would be made
+    versions_are_there
     remaining
     [ -s "$WORK/named" ] || finish "$NOTHING"
     ignoring
     if goes_back; then
         BACK=1
+        fetch_back
         kept_files || refused "no longer offered, nor kept:$(grep -xF -f "$WORK/others" "$WORK/gone" | awk '{ printf " %s", $0 }')" "$GONE"
         : >"$WORK/out"
         section resolve resolve_back
