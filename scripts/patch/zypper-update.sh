@@ -1087,10 +1087,16 @@ targets() {
         { print $1 "\t" $2 "\t" $3 >lost }' "$WORK/offers" "$WORK/todo"
 }
 
+# Of several versions of one name zypper takes one, unless they are named by what they provide.
+find_beside() {
+    BESIDE=$(awk -F '\t' '$3 !~ /^-/ && seen[$1, $2]++ { print $1 }' "$WORK/todo")
+    sure
+}
+
 # $TARGETS is what was asked about, also when it is made.
 transaction() { # OPTION...
     # shellcheck disable=SC2086 # one argument per package is wanted, and none holds blanks
-    set -- install --no-recommends --oldpackage --auto-agree-with-licenses "$@" $TARGETS
+    set -- install ${BESIDE:+--capability} --no-recommends --oldpackage --auto-agree-with-licenses "$@" $TARGETS
     # A file has no repository whose metadata are signed instead of it.
     [ ! -s "$WORK/files" ] || { shift && set -- install --allow-unsigned-rpm "$@"; }
     "$how" "$@"
@@ -1135,7 +1141,7 @@ resolve_named() {
     must_be_had
     cut -f 4 "$WORK/files" >>"$WORK/targets"
     TARGETS=$(cat "$WORK/targets")
-    sure
+    find_beside
     how=ask
     transaction --dry-run >"$WORK/answer" 2>"$WORK/err" </dev/null
     code=$?

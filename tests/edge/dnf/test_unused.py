@@ -15,7 +15,7 @@ from reconciler.planning.runs.execution import Instruction
 from reconciler.targets.local import LocalTarget
 from tests.labs.dnf import DnfLab
 from tests.labs.folders import Folder
-from tests.labs.rpm import Rpm
+from tests.labs.rpm import Repository, Rpm
 from tests.labs.running import run_inside
 from tests.labs.unused_rpms import HOLDING, NEEDING, kernel, unused_names, unused_world
 from tests.managers.told import parse_answer
@@ -176,6 +176,24 @@ def test_they_go_and_nothing_else_and_come_back_as_they_were(
     assert dnf.apply(Instruction(back, automatic=marked), folder()).exit_code == 0
     assert {name: lab.reasons()[name] for name in BY_UPDATE} == {name: reasons[name] for name in BY_UPDATE}
     assert packages(dnf.resolve(UNUSED)) == {*BEFORE, *BY_UPDATE}
+
+
+def test_an_old_kernel_comes_back_beside_the_newer_ones(
+    lab: DnfLab, dnf: ScriptedManager, folder: Folder, tmp_path: Path
+) -> None:
+    # dnf by itself would let one of those go for it.
+    before = lab.versions()
+    unused = tuple(one for one in dnf.resolve(UNUSED).changes if one.unused == "kernel")
+    assert dnf.apply(Instruction(unused), folder()).exit_code == 0
+    own = Repository.make(
+        tmp_path / "more", [each for one in VERSIONS for each in kernel(one, "installonlypkg(kernel)", *KERNEL)]
+    )
+    lab.configure_repository("more", own.url)
+    lab.refresh()
+    back = tuple(Change("install", one.name, one.arch, None, one.from_version) for one in unused)
+    execution = dnf.apply(Instruction(back), folder())
+    assert (execution.exit_code, execution.message) == (0, "")
+    assert lab.versions() == before
 
 
 def test_one_that_is_needed_again_stops_it(lab: DnfLab, dnf: ScriptedManager, folder: Folder) -> None:

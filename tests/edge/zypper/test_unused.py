@@ -14,7 +14,7 @@ from reconciler.planning.facts.observation import Answer, Change, Question
 from reconciler.planning.runs.execution import Instruction
 from reconciler.targets.local import LocalTarget
 from tests.labs.folders import Folder, numbered
-from tests.labs.rpm import Rpm
+from tests.labs.rpm import Repository, Rpm
 from tests.labs.running import run_inside
 from tests.labs.unused_rpms import HOLDING, NEEDING, unused_names, unused_world
 from tests.labs.zypper import ZypperLab
@@ -191,6 +191,21 @@ def test_they_go_and_nothing_else_and_come_back_as_they_were(
     assert lab.versions() == expected | dict.fromkeys(BY_UPDATE, "1.0-1")
     assert lab.automatic == marks
     assert packages(zypper.resolve(UNUSED)) == {*BEFORE, *BY_UPDATE}
+
+
+def test_an_old_kernel_comes_back_beside_the_newer_ones(
+    lab: ZypperLab, zypper: ScriptedManager, folder: Folder, tmp_path: Path
+) -> None:
+    before = lab.versions()
+    unused = tuple(one for one in zypper.resolve(UNUSED).changes if one.unused == "kernel")
+    assert zypper.apply(Instruction(unused), folder()).exit_code == 0
+    kernels_ = [each for one in VERSIONS for each in suse_kernel(one)]
+    lab.configure_repository("more", Repository.make(tmp_path / "more", kernels_).url)
+    lab.refresh()
+    back = tuple(Change("install", one.name, one.arch, None, one.from_version) for one in unused)
+    execution = zypper.apply(Instruction(back), folder())
+    assert (execution.exit_code, execution.message) == (0, "")
+    assert lab.versions() == before
 
 
 def test_one_that_is_needed_again_stops_it(lab: ZypperLab, zypper: ScriptedManager, folder: Folder) -> None:
