@@ -18,8 +18,7 @@ from reconciler.planning.facts.observation import (
     RefreshOutcome,
     Source,
 )
-from reconciler.planning.gates.decision import conclude, evaluate
-from reconciler.planning.gates.recording import Judged, record
+from reconciler.planning.gates.recording import Judged, Ruling, record
 from reconciler.planning.gates.types import Decision, GateInputs, GateSettings, PolicyState, WindowState
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import build_report
@@ -191,15 +190,24 @@ def effective(exceptions: tuple[Placed[PackageException], ...] = (EXCEPTION,)) -
     )
 
 
-def judged_of(plan: Plan, inputs: GateInputs, now: datetime, security_plan: Plan | None = None) -> Judged:
-    """Ask every gate about a plan, as a tick does, and decide."""
-    gates = evaluate(plan, inputs, now)
-    return Judged(plan, gates, conclude(plan, inputs, gates, now), security_plan)
+def judged_of(
+    plan: Plan,
+    inputs: GateInputs,
+    now: datetime,
+    security_plan: Plan | None = None,
+    by: Effective | None = None,
+) -> Judged:
+    """Ask every gate about a plan and the separate one of a freeze, as a tick does, and decide."""
+    alone = None
+    if security_plan is not None:
+        alone = Ruling.of(security_plan, replace(inputs, is_security_plan=True), now)
+    ordinary = replace(Ruling.of(plan, inputs, now), effective=by)
+    return Judged(ordinary, None if alone is None else replace(alone, freeze="year-end", effective=by))
 
 
 def decide(plan: Plan, inputs: GateInputs, now: datetime) -> Decision:
     """Return the decision alone."""
-    return judged_of(plan, inputs, now).decision
+    return judged_of(plan, inputs, now).ordinary.decision
 
 
 def report_of(

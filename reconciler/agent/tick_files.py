@@ -225,7 +225,8 @@ class TickFiles:
     def _entries(self, done: Tick, tick: Mapping[str, Any]) -> Iterator[str]:
         """Write an entry for each run and one for the tick; yield why the journal took none."""
         report = done.report
-        plan = {"POLICY_COMMIT": report.policy_commit, "PLAN": report.plan.digest}
+        leading = report.leading
+        plan = {"POLICY_COMMIT": report.policy_commit, "PLAN": leading.plan.digest}
         for whose, record in (
             *((f" in guest {one.target}", one) for one in done.of_guests),
             *(("", one) for one in done.runs),
@@ -233,7 +234,7 @@ class TickFiles:
             if why := self._run_entry(record, whose):
                 yield why
                 return
-        decision = report.decision
+        decision = leading.decision
         said = decided(report)
         for problem in tick["problems"]:
             said += f"\n{problem['message']}"

@@ -20,6 +20,7 @@ from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Change, Installed, Observation
 from reconciler.planning.facts.package import Names
 from reconciler.planning.gates.decision import evaluate
+from reconciler.planning.gates.recording import Ruling
 from reconciler.planning.gates.types import Apply, Closed, GateInputs, GateName, Step
 from reconciler.planning.resolving.plan import question_of
 from reconciler.planning.runs.execution import Execution, Instruction, automatic_after, automatic_in
@@ -152,18 +153,18 @@ class Applier:
             except Unseen as unseen:
                 return self.unseen(unseen, observation)
 
-    def download(self, assessment: Assessment) -> Execution:
-        """Fetch the packages of the plan of ``assessment``, so that the window is spent on installing.
+    def download(self, ruling: Ruling) -> Execution:
+        """Fetch the packages of a plan ahead, so that the window is spent on installing.
 
         Nothing is written down: fetching changes no package, and the next tick may fetch again.
 
         Raises:
             ReconcilerError: The script could not be started.
         """
-        plan, now = assessment.finding.judged.plan, self.clock.now()
+        plan, now = ruling.plan, self.clock.now()
         run = self.site.folder.unused(run_id(now, plan.digest))
         folder = self.site.folder.execution(run, FETCH)
-        asked = question_of(plan, assessment.finding.recording.exchanges)
+        asked = question_of(plan, ruling.exchanges)
         instruction = Instruction(plan.transaction, asked.exclude, asked.block, without=asked.without)
         return self.site.manager.download(instruction, folder)
 
@@ -236,17 +237,17 @@ class Applier:
         return replace(performed, in_force=asked.in_force)
 
     def _intent(self, assessment: Assessment, decision: Apply, kind: str = "") -> Journal:
-        recording = assessment.finding.recording
-        observation, effective = recording.observation, assessment.finding.effective
+        recording, ruling = assessment.finding.recording, assessment.leading
+        observation, effective = recording.observation, ruling.effective
         settings = DEFAULTS if effective is None else effective.settings
         now = self.clock.now()
-        digest = assessment.finding.judged.plan.digest
+        digest = ruling.plan.digest
         run = self.site.folder.unused(run_id(now, digest) + kind)
         steps = self._parts(settings, decision.steps, observation.manager)
         wait = settings.lock_wait
         if decision.deadline is not None:
             wait = max(timedelta(0), min(wait, decision.deadline - settings.budget - now))
-        asked = question_of(assessment.finding.judged.plan, recording.exchanges)
+        asked = question_of(ruling.plan, ruling.exchanges)
         changes = tuple(change for step in steps for change in step.changes)
         return Journal(
             run=run,
@@ -266,6 +267,8 @@ class Applier:
             lock_wait=wait,
             deadline=decision.deadline,
             exceptional=recording.inputs.break_glass,
+            freeze=ruling.freeze,
+            notes=_let_through(ruling.freeze),
         )
 
     def _begin(self, journal: Journal) -> tuple[Journal, Ending | None]:
@@ -446,7 +449,7 @@ class Applier:
     ) -> tuple[Ending | None, GatesAsked]:
         """Ask every gate again about what is left; say why the next step must not be made now, if so."""
         inputs = self._inputs(asked.inputs, journal, observation)
-        gates = evaluate(assessment.finding.judged.plan, inputs, now)
+        gates = evaluate(assessment.leading.plan, inputs, now)
         shown = GatesAsked.of(inputs, gates, now)
         if asked.against:
             return Ending(RunOutcome.DEFERRED, "policy-changed", asked.against), shown
@@ -615,6 +618,7 @@ class Applier:
             scripts=after.executed if after else (),
             announced=journal.announced,
             asked=journal.asked,
+            freeze=journal.freeze,
         )
 
     def intend(self, assessment: Assessment) -> Journal:
@@ -655,6 +659,11 @@ def repaired(broken: Execution, repair: Execution) -> Execution:
 
 def _joined(*parts: str) -> str:
     return "; ".join(part for part in parts if part)
+
+
+def _let_through(freeze: str) -> tuple[str, ...]:
+    """Say of a freeze's security plan what it is."""
+    return (f"these are the security updates that the freeze {freeze} lets through",) if freeze else ()
 
 
 def _instruction(journal: Journal) -> Instruction:

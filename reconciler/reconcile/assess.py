@@ -26,16 +26,18 @@ from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.facts.patience import is_waited_for
 from reconciler.planning.facts.versions import order_of
 from reconciler.planning.gates.decision import next_instant
-from reconciler.planning.gates.inputs import Local, gate_inputs
+from reconciler.planning.gates.gates import earliest
+from reconciler.planning.gates.inputs import Local, gate_inputs, is_security_plan
 from reconciler.planning.gates.reboot import Choice, History, NoReboot, RebootRefused, choose, refusal
 from reconciler.planning.gates.recording import (
     Judged,
     Recording,
+    Ruling,
     judge,
-    lets_security_through,
     read_vouched,
     record,
 )
+from reconciler.planning.gates.security_plan import passed_freeze
 from reconciler.planning.gates.types import (
     Apply,
     BreakGlass,
@@ -132,6 +134,11 @@ class Assessment:
         return self.finding.report
 
     @property
+    def leading(self) -> Ruling:
+        """The plan that a run makes real, with what was decided of it."""
+        return self.finding.judged.leading
+
+    @property
     def is_anothers(self) -> bool:
         """Whether the target's report branch is another machine's: then nothing is written there."""
         return self._has(ConditionType.OTHER_MACHINE)
@@ -164,9 +171,7 @@ class Assessment:
     @property
     def is_clock_wrong(self) -> bool:
         """Whether the clock is known to be wrong: then nothing that it dates is to be remembered."""
-        return any(
-            isinstance(gate, Closed) and gate.gate is GateName.CLOCK for gate in self.finding.judged.gates
-        )
+        return any(isinstance(gate, Closed) and gate.gate is GateName.CLOCK for gate in self.leading.gates)
 
 
 _ASKED_WITHIN = timedelta(seconds=10)
@@ -199,7 +204,7 @@ class Asked:
     @classmethod
     def as_before(cls, assessment: Assessment, reason: str = "") -> "Asked":
         """Return what held when the target was looked at; ``reason`` says why nothing newer can be had."""
-        inputs, state = assessment.finding.recording.inputs, assessment.in_force.state
+        inputs, state = assessment.leading.inputs, assessment.in_force.state
         return cls(assessment.in_force, inputs, PolicySeen(state.commit, state.fetched_at, reason))
 
 
@@ -274,10 +279,10 @@ class Assessor:
         # A script that must not be run refreshes nothing, and answers nothing below.
         if not pinned:
             seen = self._counted(self._refreshed(seen, occasion), occasion)
-        talk = None if effective is None or pinned else self._converse(seen, effective, now)
+        talk = None if effective is None or pinned else self._converse(seen, effective, occasion)
         if talk is not None:
             # Once more, since packages that would come in new are seen in answers only.
-            seen = replace(seen, first_seen=_dated(seen, talk.exchanges, now))
+            seen = replace(seen, first_seen=_dated(seen, (*talk.exchanges, *talk.security), now))
         named, about = self._about_host(seen, effective, state, may_ask=accept)
         told = (*pinned, *self._without_effect(effective, seen, now), *about)
         recording = replace(self._recorded(seen, talk or _Talk(), occasion, told), enrolled=named)
@@ -340,9 +345,12 @@ class Assessor:
             return Asked.as_before(assessment, error.message)
         if newest.failures:
             return Asked.as_before(assessment, newest.failures[0].message)
-        finding, seen = assessment.finding, assessment.finding.recording.observation
+        ruling, seen = assessment.leading, assessment.finding.recording.observation
         host, effective = self._match(newest.revision, seen)
-        old = finding.recording.inputs
+        if ruling.freeze and effective is not None:
+            # What began as a freeze's security plan goes on as that, whatever became of the freeze.
+            effective = security_only(effective)
+        old = ruling.inputs
         inputs = gate_inputs(
             effective,
             seen,
@@ -357,7 +365,7 @@ class Assessor:
             local=Local(old.host.failed, old.host.inhibitors, old.pause, old.break_glass, old.used),
         )
         against = ""
-        if _wants(effective) != _wants(finding.effective):
+        if _wants(effective) != _wants(ruling.effective):
             against = f"policy {newest.state.commit[:12]} wants something else; the rest is planned again"
         policy = PolicySeen(newest.state.commit, newest.state.fetched_at)
         return Asked(newest, inputs, policy, against)
@@ -451,10 +459,12 @@ class Assessor:
         again = self.site.observe(self.clock.now(), asked.without, asked.security)
         return self._restored(asked.joined(seen, again), occasion.state, occasion.in_force, occasion.now)
 
-    def _converse(self, seen: Observation, effective: Effective, now: datetime) -> "_Talk":
+    def _converse(self, seen: Observation, effective: Effective, occasion: "_Occasion") -> "_Talk":
         """Hold the conversation with the resolver, and the one of a freeze's separate security plan."""
+        now = occasion.now
         exchanges = self._ask(seen, effective, now)
-        if not lets_security_through(effective, now):
+        freeze = passed_freeze(effective, seen.manager, now, occasion.break_glass)
+        if freeze is None or is_security_plan(effective):
             return _Talk(exchanges)
         return _Talk(exchanges, self._ask(seen, security_only(effective), now))
 
@@ -609,7 +619,7 @@ def _concluded(recording: Recording, occasion: "_Occasion") -> Assessment:
         occasion.in_force,
         Finding(recording, judged, occasion.in_force.revision, effective, report),
         (*occasion.in_force.failures, *_ambiguities(effective)),
-        next_instant(judged.decision, judged.gates, by_itself),
+        earliest(*(next_instant(one.decision, one.gates, by_itself) for one in judged.rulings)),
         watch,
         choice,
     )
@@ -662,20 +672,20 @@ def _watched(
 
     Break-glass leaves a window what it would have been without.
     """
-    clock = next(gate for gate in judged.gates if gate.gate is GateName.CLOCK)
+    ruling = judged.leading
+    clock = next(gate for gate in ruling.gates if gate.gate is GateName.CLOCK)
     if isinstance(clock, Closed) or effective is None:
         return watch
-    inputs = recording.inputs
     timetable = Timetable(
         effective.schedules,
         effective.frozen,
         effective.settings.budget,
-        allow_security=inputs.is_security_plan,
+        allow_security=ruling.inputs.is_security_plan,
         splay_key=recording.target,
     )
     advanced = advance(watch, timetable, recording.now, recording.observation.facts.boot_id)
-    wanted = effective.settings.action == "apply" and bool(judged.plan.transaction)
-    match judged.decision:
+    wanted = effective.settings.action == "apply" and bool(ruling.plan.transaction)
+    match ruling.decision:
         case Deferred(outcome=outcome, reason=reason):
             return looked(
                 advanced,
@@ -704,7 +714,7 @@ def _by_itself(
     told = {event for route in settings.notify for event in route.on}
     return (
         next_change(seen, effective, now),
-        asked_again(seen, recording.exchanges, now),
+        asked_again(seen, (*recording.exchanges, *recording.security_exchanges), now),
         next_overdue(report),
         refresh_due(seen, effective, state, now),
         min((one.until for one in seen.quarantined if one.until is not None), default=None),

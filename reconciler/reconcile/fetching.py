@@ -1,6 +1,9 @@
 """Packages are fetched before their window opens, where only time and people stand against the plan."""
 
+from collections.abc import Container
+
 from reconciler.planning.facts.patience import is_waited_for
+from reconciler.planning.gates.recording import Ruling
 from reconciler.planning.gates.types import Closed, Outcome
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.execution import Unfetched
@@ -9,8 +12,11 @@ from reconciler.reconcile.ports.state import State
 from reconciler.reconcile.ports.target import Clock
 
 
-def is_due(assessment: Assessment, state: State, clock: Clock) -> bool:
-    """Say whether the packages of the plan of ``assessment`` are to be fetched ahead now.
+def to_fetch(assessment: Assessment, state: State, clock: Clock) -> Ruling | None:
+    """Return the plan of ``assessment`` whose packages are to be fetched ahead now; ``None`` for nothing.
+
+    In a freeze that lets security updates through there are two: theirs comes first, by which the run of that
+    freeze is meant, and what waits for its end after it.
 
     Args:
         assessment: That is reported.
@@ -18,39 +24,49 @@ def is_due(assessment: Assessment, state: State, clock: Clock) -> bool:
         clock: Asked only where something could not be fetched.
     """
     finding, last = assessment.finding, state.unfetched
-    closed = {gate.outcome for gate in finding.judged.gates if isinstance(gate, Closed)}
+    rulings = finding.judged.rulings
+    if not finding.recording.observation.privileged or finding.recording.inputs.settings.action == "plan":
+        return None
+    is_known = last is not None and last.what in {_what_to_fetch(assessment, one) for one in rulings}
+    if is_known and last is not None and is_waited_for(last.again, clock.now()):
+        return None
+    return next((one for one in rulings if _is_due(one, state.downloaded.split())), None)
+
+
+def _is_due(ruling: Ruling, downloaded: Container[str]) -> bool:
+    closed = {gate.outcome for gate in ruling.gates if isinstance(gate, Closed)}
     return (
-        finding.recording.inputs.settings.action != "plan"
-        and bool(finding.judged.plan.transaction)
-        and finding.recording.observation.privileged
-        and finding.judged.plan.digest != state.downloaded
-        and (
-            last is None
-            or last.what != _what_to_fetch(assessment)
-            or not is_waited_for(last.again, clock.now())
-        )
+        bool(ruling.plan.transaction)
+        and ruling.plan.digest not in downloaded
         and bool(closed)
         and all(map(_may_download, closed))
     )
 
 
-def _what_to_fetch(assessment: Assessment) -> str:
-    """Name the plan of ``assessment`` and the lists that it is by."""
+def fetched(assessment: Assessment, ruling: Ruling, state: State) -> str:
+    """Return what must be remembered of packages that were fetched: of which plans of the moment they are."""
+    before = state.downloaded.split()
+    kept = [one.plan.digest for one in assessment.finding.judged.rulings if one.plan.digest in before]
+    return " ".join(dict.fromkeys((*kept, ruling.plan.digest)))
+
+
+def _what_to_fetch(assessment: Assessment, ruling: Ruling) -> str:
+    """Name a plan of ``assessment`` and the lists that it is by."""
     published = [one.published for one in assessment.finding.recording.observation.sources if one.published]
-    return f"{assessment.finding.judged.plan.digest}@{max(published, default='')}"
+    return f"{ruling.plan.digest}@{max(published, default='')}"
 
 
-def once_more(assessment: Assessment, last: Unfetched | None, message: str) -> Unfetched:
+def once_more(assessment: Assessment, ruling: Ruling, last: Unfetched | None, message: str) -> Unfetched:
     """Return what must be remembered of packages that could not be fetched, now once more."""
-    what = _what_to_fetch(assessment)
+    what = _what_to_fetch(assessment, ruling)
     before = last.attempts if last is not None and last.what == what else 0
     return Unfetched(what, assessment.report.generated_at, before + 1, message)
 
 
 def still_unfetched(assessment: Assessment, state: State) -> Assessment:
     """Return ``assessment`` with what is known of packages that could not be fetched ahead."""
-    last = state.unfetched
-    if last is None or last.what != _what_to_fetch(assessment):
+    last, rulings = state.unfetched, assessment.finding.judged.rulings
+    if last is None or last.what not in {_what_to_fetch(assessment, one) for one in rulings}:
         return assessment
     said = f"the packages of the plan could not be fetched ahead: {last.message}"
     return assessment.telling(

@@ -24,7 +24,7 @@ from reconciler.planning.text.wording import minute
 from reconciler.reconcile.apply import Applier, Performed, Unseen
 from reconciler.reconcile.assess import Assessment, Assessor
 from reconciler.reconcile.continuity import Continuity
-from reconciler.reconcile.fetching import is_due, once_more, still_unfetched
+from reconciler.reconcile.fetching import fetched, once_more, still_unfetched, to_fetch
 from reconciler.reconcile.memory import after_look, after_run, rebooting, repair_token
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.reports import Messenger, with_room
@@ -237,7 +237,7 @@ class Ticker:
             course = self._after(course, performed)
             if performed is None or course.is_blind or not performed.record.leaves_rest:
                 break
-            if course.done.assessment.finding.judged.plan.digest == performed.record.digest:
+            if course.done.assessment.leading.plan.digest == performed.record.digest:
                 break  # What was named is not what stands in the way of the rest.
         return course
 
@@ -355,28 +355,29 @@ class Ticker:
 
     def _fetch_ahead(self, assessment: Assessment, state: State) -> tuple[State, tuple[ReconcilerError, ...]]:
         """Download a plan once, before its window opens, where only time and people stand against it."""
-        if not is_due(assessment, state, self.applier.clock):
+        ruling = to_fetch(assessment, state, self.applier.clock)
+        if ruling is None:
             return state, ()
         try:
             with self.site.lock.held():
-                execution = self.applier.download(assessment)
+                execution = self.applier.download(ruling)
         except ReconcilerError as error:
             return state, (error,)
         if execution.exit_code not in exit_codes.WELL:
-            unfetched = once_more(assessment, state.unfetched, execution.message)
+            unfetched = once_more(assessment, ruling, state.unfetched, execution.message)
             state = replace(state, unfetched=unfetched)
             self.site.folder.save(state)
             said = f"the packages of the plan could not be fetched ahead: {execution.message}"
             hint = f"it is tried again at {minute(unfetched.again)}, or when the plan or the lists are others"
             return state, (Transient(said, hint),)
-        state = replace(state, downloaded=assessment.finding.judged.plan.digest, unfetched=None)
+        state = replace(state, downloaded=fetched(assessment, ruling, state), unfetched=None)
         self.site.folder.save(state)
         return state, ()
 
     def _mend(self, course: _Course) -> Performed | None:
         """Repair what is half done where every other gate is open, once for each state of the machine."""
         assessment = course.done.assessment
-        closed = [gate for gate in assessment.finding.judged.gates if isinstance(gate, Closed)]
+        closed = [gate for gate in assessment.leading.gates if isinstance(gate, Closed)]
         recording = assessment.finding.recording
         if (
             not recording.observation.health.interrupted
@@ -392,7 +393,7 @@ class Ticker:
     def _apply(self, course: _Course) -> Performed | None:
         """Apply the plan where every gate is open."""
         assessment = course.done.assessment
-        decision = assessment.finding.judged.decision
+        decision = assessment.leading.decision
         if not isinstance(decision, Apply) or not course.may_be_rested_on:
             return None
         with self.site.lock.held():

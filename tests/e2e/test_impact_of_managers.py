@@ -24,7 +24,8 @@ from reconciler.managers.scripts import PatchScript
 from reconciler.managers.zypper import ZYPPER
 from reconciler.planning.facts.observation import Answer, Exchange, Observation, Question
 from reconciler.planning.facts.versions import order_of
-from reconciler.planning.gates.recording import Recording, lets_security_through, record
+from reconciler.planning.gates.recording import Recording, record
+from reconciler.planning.gates.security_plan import passed_freeze
 from reconciler.planning.impact.effect import UpdatesEffect
 from reconciler.planning.impact.updates import asks_of_plans, by_recording
 from reconciler.planning.resolving.age import observe_first_seen
@@ -118,15 +119,15 @@ class Machine:
         return make_plan(self.look(policy), policy, self.converse(policy), BEFORE)
 
     def passing(self, policy: Effective) -> set[str]:
-        if not lets_security_through(policy, BEFORE):
+        if passed_freeze(policy, self.name, BEFORE) is None:
             return set()
         updates = self.plan(security_only(policy)).updates
         return {str(one.package) for one in updates if one.disposition is Disposition.PLANNED}
 
     def record(self, policy: Effective) -> Recording:
         exchanges = self.converse(policy)
-        is_through = lets_security_through(policy, BEFORE)
-        security = self.converse(security_only(policy)) if is_through else ()
+        freeze = passed_freeze(policy, self.name, BEFORE)
+        security = () if freeze is None else self.converse(security_only(policy))
         seen = self.look(policy)
         made = record(
             seen,

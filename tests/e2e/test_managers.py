@@ -27,7 +27,11 @@ from tests.labs.rpm import Repository, Rpm
 
 INSIDE = OPENING + timedelta(minutes=5)
 
-NEEDING_ALL = {"test_from_waiting_to_done"}
+NEEDING_ALL = {
+    "test_from_waiting_to_done",
+    "test_in_a_freeze_security_updates_alone_are_applied",
+    "test_the_security_plan_is_approved_by_its_own_digest",
+}
 """Tests that are about all that the whole world of dnf has; to ask dnf about that is dear."""
 
 if TYPE_CHECKING:

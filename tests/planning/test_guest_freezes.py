@@ -42,7 +42,7 @@ SAID = "guest 201 is in the freeze holidays (no changes)"
         ("match: {name: '204'}\n", "", ""),
         ("match: {not: {guest_of: '*'}}\n", "", ""),
         ("allow: security\n", "", SAID),
-        ("allow: security\n", "updates: security\nremovals: forbid\n", ""),
+        ("allow: security\n", "updates: security\nremovals: forbid\n", SAID),
     ],
 )
 def test_a_freeze_that_is_about_a_guest(more: str, policy: str, expected: str) -> None:

@@ -73,6 +73,7 @@ from tests.report_samples import (
 VALIDATOR = Draft202012Validator(report_schema(), format_checker=FormatChecker())
 
 FROZEN = replace(INPUTS, freezes=(FREEZE,), approvals=(APPROVAL,))
+LENIENT = replace(FROZEN, freezes=(replace(FREEZE, allow="security"),))
 STALLED = GateInputs(
     settings=SETTINGS,
     policy=replace(POLICY, standing=PolicyStanding.STALLED, message="policies/web.yaml:3: unknown key"),
@@ -82,7 +83,7 @@ STALLED = GateInputs(
 )
 REPORTS = {
     "applying": report_of(),
-    "frozen": report_of(inputs=FROZEN, security_plan=plan_of(update("openssl", security=True))),
+    "frozen": report_of(inputs=LENIENT, security_plan=plan_of(update("openssl", security=True))),
     "stalled": report_of(inputs=STALLED),
     "up-to-date": report_of(EMPTY),
 }
@@ -150,7 +151,8 @@ def test_the_plan_interface_is_part_of_the_report_and_holds_exactly_the_document
     }  # fmt: skip
     assert interface["decision"] == {
         "outcome": "freeze",
-        "reason": "frozen by year-end (year-end change freeze)",
+        "reason": "frozen by year-end (year-end change freeze) for all but security updates, and this plan"
+        " holds others",
         "until": "2026-11-24T03:00:00Z",
     }
     for key in ("target", "policy_commit", "decision"):

@@ -484,7 +484,7 @@ def test_a_pause_keeps_a_plan_back(host: Host) -> None:
     host.paused = Pause("a migration", "Ada", NOW)
     done = tick(Fleet(), host)
     assert (done.runs, host.world.installed["tool"]) == ((), "1.0")
-    assert not isinstance(done.assessment.finding.judged.decision, Apply)
+    assert not isinstance(done.assessment.finding.judged.leading.decision, Apply)
 
 
 def test_a_policy_that_cannot_be_asked_stays_in_force(host: Host) -> None:

@@ -49,7 +49,7 @@ def render_plan(report: Report, *, width: int = 100, colour: bool = False) -> st
         list(_transaction_lines(report, width, paint)),
         list(_left_out_lines(report, width, paint)),
         list(_decision_lines(report, width, paint)),
-        list(_security_lines(report, width)),
+        list(_security_lines(report, width, paint)),
     ]
     return _join(blocks)
 
@@ -61,7 +61,7 @@ def render_summary(report: Report, *, width: int = 100, colour: bool = False) ->
         _title(report, paint, width),
         list(_condition_lines(report.conditions, width, paint)),
         list(_decision_lines(report, width, paint)),
-        list(_security_lines(report, width)),
+        list(_security_lines(report, width, paint)),
         list(_window_lines(report.windows[:1], width)),
     ]
     return _join(blocks)
@@ -101,6 +101,7 @@ def render_status(report: Report, *, width: int = 100, colour: bool = False) -> 
         list(_guest_lines(report, width, paint)),
         list(_exception_lines(report, width)),
         list(_decision_lines(report, width, paint)),
+        list(_security_lines(report, width, paint)),
     ]
     return _join(blocks)
 
@@ -148,7 +149,8 @@ def render_explain(
         *(line for update in found for line in _explained(update, name, width, paint, report.timezone)),
     ]
     if any(update.disposition is Disposition.PLANNED for update in found):
-        return _join([lines, [*_decision_lines(report, width, paint)]])
+        decided = [*_decision_lines(report, width, paint)]
+        return _join([lines, decided, [*_security_lines(report, width, paint)]])
     return _join([lines or [*_without_update(report, package, installed)]])
 
 
@@ -278,8 +280,8 @@ def _left_out_lines(report: Report, width: int, paint: Paint) -> Iterator[str]:
             yield f"  {line}"
 
 
-def _security_lines(report: Report, width: int) -> Iterator[str]:
-    """Yield what a freeze that lets security updates pass would let pass."""
+def _security_lines(report: Report, width: int, paint: Paint) -> Iterator[str]:
+    """Yield what a freeze that lets security updates pass lets pass, and what becomes of that."""
     plan, name = report.security_plan, report.name_of
     if plan is None:
         return
@@ -289,6 +291,8 @@ def _security_lines(report: Report, width: int) -> Iterator[str]:
     )
     said = f"The freeze lets security updates pass (plan {short_digest(plan.digest)}): {names}"
     yield from wrapped(said, width)
+    if report.of_security is not None:
+        yield from _decision_lines(report.of_security, width, paint)
 
 
 def _decision_lines(report: Report, width: int, paint: Paint) -> Iterator[str]:
@@ -368,6 +372,12 @@ def _gate_style(row: Row) -> Style:
     return {"open": Style.GOOD, "warning": Style.NOTE, "closed": Style.BAD}[row[1]]
 
 
+def _blocked(window: Upcoming) -> str:
+    if window.blocked_by is None:
+        return ""
+    return f"blocked by {window.blocked_by}{' but for security updates' if window.security else ''}"
+
+
 def _window_lines(windows: Sequence[Upcoming], width: int) -> Iterator[str]:
     if not windows:
         yield "No window in sight"
@@ -377,7 +387,7 @@ def _window_lines(windows: Sequence[Upcoming], width: int) -> Iterator[str]:
         (
             day_and_hours(window.start, window.end, window.timezone or "UTC"),
             window.schedule,
-            "" if window.blocked_by is None else f"blocked by {window.blocked_by}",
+            _blocked(window),
         )
         for window in windows
     ]

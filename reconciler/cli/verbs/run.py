@@ -287,7 +287,7 @@ def _watched(config_path: Path, wiring: Wiring) -> tuple[str, ...]:
 
 def _outlook(wiring: Wiring, done: Tick) -> Outlook:
     """Return what this tick leaves for a ``watch`` that waits for the next one."""
-    decision = done.report.decision
+    decision = done.report.leading.decision
     until = decision.until
     asked_again = f"; asked again {on_the_clock(until, done.report.timezone)}" if until else ""
     return Outlook(

@@ -354,7 +354,7 @@ def fate(came: GuestTick) -> GuestTold:
         # Though nothing is left to do, or it comes by itself.
         outcome, reason = GuestOutcome.FAILED, f"{run_headline(run)}: {run.reason}"
     facts = report.host.facts
-    window = next(iter(report.free_windows), None)
+    window = next(iter(report.leading.free_windows), None)
     return GuestTold(
         outcome, reason, f"{facts.os_id} {facts.os_version}".strip(), None if window is None else window.start
     )

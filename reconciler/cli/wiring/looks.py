@@ -103,4 +103,4 @@ def passes_unseen(assessment: Assessment) -> bool:
     judged = assessment.finding.judged
     if isinstance(assessment.reboot, RebootRefused) and assessment.reboot.asks_again:
         return True
-    return may_pass_unseen(judged.decision, judged.gates)
+    return any(may_pass_unseen(one.decision, one.gates) for one in judged.rulings)

@@ -349,7 +349,7 @@ def _moves(case: RunCase) -> Iterator[Changed]:
     """Yield what a run changed, and what it changed and undid."""
     record = case.record
     undone = () if record.rollback is None else record.rollback.moves
-    updates = () if isinstance(case.built, Unread) else case.built.judged.plan.updates
+    updates = () if isinstance(case.built, Unread) else case.built.ruling.plan.updates
     fixed = {update.transition: update.advisories for update in updates}
     for move in dict.fromkeys((*record.difference.changed, *undone)):
         advisories = fixed.get(move.transition, ())
@@ -362,7 +362,7 @@ def _approved_by(case: RunCase) -> str:
     built = case.built
     if built.inputs.settings.approval == "none":
         return ""
-    plan, inputs = built.judged.plan, built.inputs
+    plan, inputs = built.ruling.plan, built.inputs
     for one in inputs.approvals:
         alone = approval_gate(plan, inputs.settings, [one], built.recording.now)
         if isinstance(alone, Pass):

@@ -43,7 +43,7 @@ def _as_applied(case: RunCase, before: Recording) -> Iterator[Against]:
     after = case.story.recordings(case.link.recording)
     if isinstance(after, Unread) or isinstance(case.built, Unread):
         return
-    plan = case.built.judged.plan.transaction
+    plan = case.built.ruling.plan.transaction
     found = difference(before.observation.installed, after.observation.installed, plan, manager)
     if found.missing:
         names = listed([str(move.package) for move in found.missing], 3)
@@ -59,7 +59,7 @@ def _did_all(case: RunCase) -> bool:
     if isinstance(case.built, Unread) or record.unhealthy or record.rollback is not None:
         return False
     is_told = record.outcome in _LEFT or (record.outcome is RunOutcome.FAILED and record.code != NOT_SEEN)
-    planned = {change.transition for change in case.built.judged.plan.transaction}
+    planned = {change.transition for change in case.built.ruling.plan.transaction}
     moved = {move.transition for move in record.difference.changed}
     is_good = not (record.difference.missing or record.difference.broken)
     return is_told and is_good and bool(planned) and planned <= moved

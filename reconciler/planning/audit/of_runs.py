@@ -22,6 +22,7 @@ from reconciler.planning.gates.types import Apply, Closed, Deferred, FailedApply
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import build_report, to_document
 from reconciler.planning.resolving.dispositions import Plan
+from reconciler.planning.resolving.plan import security_only
 from reconciler.planning.resolving.youth import state_ends
 from reconciler.planning.runs.record import (
     PASSING,
@@ -166,7 +167,7 @@ def announced(case: RunCase) -> Iterator[Against]:
     if isinstance(report, Unread):
         yield case.unproved("announced", report.reason, found.commit)
         return
-    if report.plan.digest != case.record.digest:
+    if report.leading.plan.digest != case.record.digest:
         yield case.refuted("announced", "the report that is to have announced it has another plan")
     if report.generated_at > case.began:
         yield case.refuted("announced", "the report that is to have announced it is of a later time")
@@ -267,15 +268,19 @@ def decision(case: RunCase) -> Iterator[Against]:
     """Ask for the same plan and for open gates, by what policy says."""
     if isinstance(case.built, Unread):
         return
-    judged = case.built.judged
-    if judged.plan.digest != case.record.digest:
+    ruling, told = case.built.ruling, case.record.freeze
+    if ruling.plan.digest != case.record.digest:
         yield case.differs("decision", "another plan comes out of what was recorded")
+    is_separate = ruling.plan.digest != case.built.judged.plan.digest
+    if told != ruling.freeze and (told or is_separate):
+        said = f"its record tells of the freeze {told or '(none)'}, and it was let through by another"
+        yield case.refuted("decision", f"{said} ({ruling.freeze or 'none'})")
     if case.is_repair:
-        shut = [gate for gate in judged.gates if isinstance(gate, Closed) and gate.gate is not GateName.HOST]
+        shut = [gate for gate in ruling.gates if isinstance(gate, Closed) and gate.gate is not GateName.HOST]
         if shut:
             yield case.differs("decision", f"it was not allowed when it was decided: {shut[0].reason}")
         return
-    match judged.decision:
+    match ruling.decision:
         case Apply():
             pass
         case Deferred(reason=reason):
@@ -305,7 +310,7 @@ def _shares(case: RunCase) -> Iterator[tuple[int, StepRecord, float]]:
     """Yield each step with its number, and the part of the budget that what was left then needed."""
     if isinstance(case.built, Unread):
         return
-    done, every = 0, max(1, len(case.built.judged.plan.transaction))
+    done, every = 0, max(1, len(case.built.ruling.plan.transaction))
     for number, step in enumerate(case.record.steps):
         yield number, step, (every - done) / every
         # Of one that was refused or locked nothing was done.
@@ -370,13 +375,14 @@ def _is_in_order(case: RunCase) -> bool:
 
 def _not_then(built: Rebuilt, effective: Effective, number: int, at: datetime) -> str:
     """Say why nothing may begin at an instant; empty where it may."""
+    planned_by = security_only(effective) if built.ruling.freeze else effective
     inputs: GateInputs = replace(
-        built.inputs, freezes=effective.frozen, is_security_plan=is_security_plan(effective)
+        built.inputs, freezes=effective.frozen, is_security_plan=is_security_plan(planned_by)
     )
     is_bound = inputs.break_glass is None and not _may_overrun(effective, number)
     if is_bound and not windows.is_open(effective.schedules, at, splay_key=built.recording.host.target):
         return "outside of every window"
-    frozen = freeze_gate(inputs, built.judged.plan, at)
+    frozen = freeze_gate(inputs, built.ruling.plan, at)
     return frozen.reason if isinstance(frozen, Closed) else ""
 
 
@@ -452,7 +458,7 @@ def approval(case: RunCase) -> Iterator[Against]:
     used = tuple(record.digest for _, record in before)
     inputs = case.built.inputs
     found = approval_gate(
-        case.built.judged.plan, inputs.settings, inputs.approvals, case.built.recording.now, used=used
+        case.built.ruling.plan, inputs.settings, inputs.approvals, case.built.recording.now, used=used
     )
     if isinstance(found, Closed):
         earlier = [link.commit for link, record in before if record.digest == case.record.digest]
@@ -519,7 +525,7 @@ def first_sight(case: RunCase) -> Iterator[Against]:
     settings = case.built.effective.settings
     if not any((settings.min_age.security, settings.min_age.other, state_ends(settings))):
         return
-    planned = {(one.name, one.to_version) for one in case.built.judged.plan.transaction}
+    planned = {(one.name, one.to_version) for one in case.built.ruling.plan.transaction}
     claimed = {
         (one.origin, one.name, one.version): one.at
         for one in case.built.recording.observation.first_seen
@@ -584,7 +590,7 @@ def carried_out(case: RunCase) -> Iterator[Against]:
         yield case.unproved("carried-out", f"no step was told to change {names}, which moved meanwhile")
     if isinstance(case.built, Unread):
         return
-    plan = case.built.judged.plan.transaction
+    plan = case.built.ruling.plan.transaction
     wanted = {change.transition: move_of(change) for change in plan}
     others = list(_told_otherwise(case, wanted))
     if others:
@@ -626,7 +632,7 @@ def _repairs(case: RunCase, recording: Recording) -> dict[PackageId, set[str | N
         for move in step.changes
     ]
     if isinstance(case.built, Rebuilt):
-        moves += [(change.package, change.to_version) for change in case.built.judged.plan.transaction]
+        moves += [(change.package, change.to_version) for change in case.built.ruling.plan.transaction]
     for package, version in moves:
         if package in ends:
             ends[package].add(version)

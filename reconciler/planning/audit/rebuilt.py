@@ -5,11 +5,13 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 from reconciler.planning.audit.story import PolicyLine, Unread
-from reconciler.planning.gates.decision import conclude, evaluate
+from reconciler.planning.gates.decision import evaluate
 from reconciler.planning.gates.inputs import Local, gate_inputs
-from reconciler.planning.gates.recording import Judged, Recording, judge
+from reconciler.planning.gates.recording import Judged, Recording, Ruling, judge, judge_security
+from reconciler.planning.gates.security_plan import shown_of_security
 from reconciler.planning.gates.types import Closed, GateInputs, GateName, GateSettings, PolicyState
 from reconciler.planning.resolving.dispositions import Plan
+from reconciler.planning.resolving.plan import security_only
 from reconciler.planning.runs.record import GatesAsked
 from reconciler.policy.resolve import Effective
 
@@ -35,15 +37,15 @@ class Rebuilt:
     judged: Judged
 
     @property
+    def ruling(self) -> Ruling:
+        """What a run was to make real."""
+        return self.judged.leading
+
+    @property
     def told(self) -> Judged:
-        """What came of the same plan by the inputs that the host recorded."""
-        recording = self.recording
-        if recording.inputs == self.inputs:
-            return self.judged
-        plan = self.judged.plan  # Of the recording and the policy alone: no input bears on it.
-        gates = evaluate(plan, recording.inputs, recording.now)
-        decision = conclude(plan, recording.inputs, gates, recording.now)
-        return replace(self.judged, gates=gates, decision=decision)
+        """What came of the same plans by the inputs that the host recorded."""
+        is_same = self.recording.inputs == self.inputs
+        return self.judged if is_same else judge(self.recording, self.effective)
 
 
 def rebuild(recording: Recording, policy: PolicyLine) -> Rebuilt | Unread:
@@ -148,8 +150,13 @@ def ask_again(built: Rebuilt, moment: Moment, policy: PolicyLine) -> tuple[Plan,
     local = replace(local_of(recording.inputs), pause=asked.pause)
     inputs = _inputs(recording, effective, state, asked.at, local)
     settings = replace(inputs.settings, budget=inputs.settings.budget * moment.share)
-    plan = built.judged.plan
-    if commit != recording.policy_commit:
+    plan, freeze = built.ruling.plan, built.ruling.freeze
+    # What began as a freeze's security plan goes on as that, whatever became of the freeze.
+    if freeze and effective is not None:
+        if commit != recording.policy_commit:
+            plan = judge_security(replace(recording, inputs=inputs), effective, freeze).plan
+        inputs = shown_of_security(inputs, security_only(effective), recording.host.target, asked.at)
+    elif commit != recording.policy_commit:
         plan = judge(replace(recording, inputs=inputs), effective).plan
     inputs = replace(inputs, clock=asked.clock, settings=settings)
     gates = evaluate(plan, inputs, asked.at)

@@ -258,7 +258,7 @@ def row_of(
     """
     state, reason = state_of(report, run)
     security = _security(report, heard.at, before)
-    free = next(iter(report.free_windows), None)
+    free = next(iter(report.leading.free_windows), None)
     facts = report.host.facts
     return Row(
         target=target_of(branch),
@@ -282,7 +282,7 @@ def row_of(
         headline=one_line(headline(report), _REASON),
         resolution=one_line(report.resolution, _NAME),
         inventory=one_line(report.inventory, _NAME),
-        decision=_decided(report.decision),
+        decision=_decided(report.leading.decision),
         counts=report.counts,
         oldest_security=_oldest(security),
         security=security,
@@ -419,7 +419,7 @@ def _state_of_ill(ill: Ill) -> TargetState:
 
 def _of_run(report: Report, run: RunRecord | None) -> Iterator[tuple[TargetState, str]]:
     """Tell of a last run that did not go well, unless nothing is left to do since."""
-    if run is None or report.decision.outcome is Outcome.NOTHING:
+    if run is None or report.leading.decision.outcome is Outcome.NOTHING:
         return
     said = f"{run_headline(run)}: {run.reason}" if run.reason else run_headline(run)
     match run.outcome:
@@ -432,12 +432,13 @@ def _of_run(report: Report, run: RunRecord | None) -> Iterator[tuple[TargetState
 
 
 def _of_decision(report: Report) -> Iterator[tuple[TargetState, str]]:
-    match report.decision.outcome:
-        case Outcome.PAUSED | Outcome.APPROVAL:
-            yield TargetState.WAITING, f"{report.decision.outcome}: {report.decision.reason}"
-        case _:  # what passes by itself, and what an ailment tells of
-            if why := report.lacks_approval:
-                yield TargetState.WAITING, f"{Outcome.APPROVAL}: {why}"
+    for one in report.rulings:
+        match one.decision.outcome:
+            case Outcome.PAUSED | Outcome.APPROVAL:
+                yield TargetState.WAITING, f"{one.decision.outcome}: {one.decision.reason}"
+            case _:  # what passes by itself, and what an ailment tells of
+                if why := one.lacks_approval:
+                    yield TargetState.WAITING, f"{Outcome.APPROVAL}: {why}"
 
 
 def _of_machine(report: Report) -> Iterator[tuple[TargetState, str]]:

@@ -89,17 +89,19 @@ def waiting(reports: Iterable[tuple[Row, Report]]) -> Waiting:
     """
     found: defaultdict[str, list[tuple[WaitingTarget, Report]]] = defaultdict(list)
     refused: list[tuple[str, str]] = []
-    for row, report in reports:
-        if not row.state.is_proved or not _is_closed(report):
-            continue
-        digest = digest_of_planned(report.plan)
-        if digest != report.plan.digest:
-            said = "its report names another digest than its changes have"
-            refused.append((row.target, f"{said}; a newer patchledger there records the archives"))
-            continue
-        free = tuple(one.start for one in report.free_windows)
-        seen = frozenset(one.name for one in report.approvals if one.is_given)
-        found[digest].append((WaitingTarget(row, next(iter(free), None), free, seen), report))
+    for row, whole in reports:
+        # In a freeze that lets security updates through, their plan and the whole one wait each for itself.
+        for report in {one.plan.digest: one for one in reversed(whole.rulings)}.values():
+            if not row.state.is_proved or not _is_closed(report):
+                continue
+            digest = digest_of_planned(report.plan)
+            if digest != report.plan.digest:
+                said = "its report names another digest than its changes have"
+                refused.append((row.target, f"{said}; a newer patchledger there records the archives"))
+                continue
+            free = tuple(one.start for one in report.free_windows)
+            seen = frozenset(one.name for one in report.approvals if one.is_given)
+            found[digest].append((WaitingTarget(row, next(iter(free), None), free, seen), report))
     plans = (_plan(digest, every) for digest, every in found.items())
     order = sorted(plans, key=lambda one: (-len(one.security), -len(one.targets), one.digest))
     return Waiting(tuple(order), tuple(sorted(refused)))

@@ -363,6 +363,9 @@ def freeze_gate(inputs: GateInputs, plan: Plan, now: datetime) -> GateResult:
     said = f"{first.name} ({first.reason})"
     if first.allow == "none":
         reason = f"frozen by {said}"
+    elif inputs.untold_by:
+        untold = f"{inputs.untold_by} does not tell which these are, so that nothing passes"
+        reason = f"frozen by {said} for all but security updates; {untold}"
     elif not inputs.is_security_plan:
         reason = f"frozen by {said} for all but security updates, and this plan holds others"
     elif any(change.action == "remove" for change in plan.transaction):

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from reconciler.planning.gates.inputs import is_security_plan
 from reconciler.planning.text.untrusted import one_line
 from reconciler.planning.text.wording import listed
 from reconciler.policy.load import Revision
@@ -22,8 +21,7 @@ _WORDS = 200
 def in_a_freeze(guests: Iterable[HostFacts], revision: Revision, now: datetime, until: datetime) -> str:
     """Say which guests are in a freeze between two instants, and in which; empty where none is.
 
-    A freeze that lets security updates through is none for a guest whose policy wants nothing else, as for
-    its own restart.
+    That one lets security updates through makes no difference: nothing reboots in it.
 
     Args:
         guests: Those that run, without what their Host documents say.
@@ -38,10 +36,8 @@ def in_a_freeze(guests: Iterable[HostFacts], revision: Revision, now: datetime, 
 
 def _frozen(resolver: Resolver, guest: HostFacts, now: datetime, until: datetime) -> str:
     effective = resolver.resolve(replace(guest, labels=resolver.labels_of(guest)))
-    passes = is_security_plan(effective)
     for freeze in effective.frozen:
-        is_met = freeze.start < until and freeze.end > now
-        if is_met and not (freeze.allow == "security" and passes):
+        if freeze.start < until and freeze.end > now:
             said = f"guest {guest.name} is in the freeze {freeze.name}"
             return f"{said} ({one_line(freeze.reason, _WORDS)})" if freeze.reason else said
     return ""

@@ -22,8 +22,10 @@ from reconciler.planning.gates.types import (
 )
 from reconciler.planning.resolving.approval import approvals_of
 from reconciler.planning.resolving.dispositions import Condition
+from reconciler.planning.resolving.plan import security_only
 from reconciler.policy import windows
 from reconciler.policy.documents import Inhibit
+from reconciler.policy.managers import traits_of
 from reconciler.policy.resolve import Effective
 from reconciler.policy.zones import shifted
 
@@ -99,18 +101,23 @@ def gate_inputs(
     return replace(
         inputs,
         settings=_settings(effective),
-        windows=_windows(effective, target, now),
+        windows=window_state(effective, target, now),
         freezes=tuple(sorted(coming, key=attrgetter("start", "name"))),
         is_security_plan=is_security_plan(effective),
+        untold_by="" if traits_of(observation.manager).tells_security else observation.manager,
         approvals=approvals_of(effective),
         used=local.used,
     )
 
 
 def is_security_plan(effective: Effective) -> bool:
-    """Tell whether a plan under this policy passes freezes that let security updates through."""
-    settings = effective.settings
-    return settings.updates == "security" and settings.removals == "forbid"
+    """Tell whether a plan under this policy passes freezes that let security updates through.
+
+    It does where it can hold nothing else: no exception lets others in, and nothing may go.
+    """
+    alone = security_only(effective)
+    is_wanted = effective.settings.updates == "security"
+    return is_wanted and (effective.settings, effective.exceptions) == (alone.settings, alone.exceptions)
 
 
 def _evidence(observation: Observation, policy: PolicyState) -> tuple[Evidence, ...]:
@@ -150,7 +157,14 @@ def _inhibitors(inhibit: Inhibit) -> tuple[InhibitorKind, ...]:
     return tuple(kind for kind, choice in chosen if choice == "defer")
 
 
-def _windows(effective: Effective, target: str, now: datetime) -> WindowState:
+def window_state(effective: Effective, target: str, now: datetime) -> WindowState:
+    """Return what the schedules of a policy say at ``now``.
+
+    Args:
+        effective: What holds for the target.
+        target: Host id; also what its splay is derived from.
+        now: Aware.
+    """
     coming = windows.occurrences(effective.schedules, now, shifted(now, _SHOWN_WITHIN), splay_key=target)
     opening = windows.next_opening(
         effective.schedules,

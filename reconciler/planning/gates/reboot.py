@@ -168,7 +168,7 @@ def choose(recording: Recording, judged: Judged, settings: Settings, history: Hi
     wish = wants_reboot(settings.reboot.when, observed, has_applied=history.has_applied)
     if not wish.is_yes:
         return NoReboot(wish.reason)
-    if isinstance(judged.decision, Apply):
+    if isinstance(judged.leading.decision, Apply):
         return NoReboot("the plan is applied first")
     refused = against(judged.plan, recording.inputs, settings, history, now)
     return refused or RebootDue(wish.reason, history)
@@ -190,12 +190,26 @@ def against(
     )
     if not verdict.is_yes:
         return RebootRefused(verdict.reason)
+    if why := _frozen(inputs, now):
+        return RebootRefused(why)
     needed = settings.reboot.notice + BOOT_TIME
-    asked = replace(inputs, settings=replace(inputs.settings, budget=needed, approval="none"))
+    # One that lets security updates through ends the time for a reboot as any other.
+    settled = replace(inputs.settings, budget=needed, approval="none")
+    asked = replace(inputs, settings=settled, is_security_plan=False)
     closed = [gate for gate in evaluate(plan, asked, now) if isinstance(gate, Closed)]
     if closed:
         return RebootRefused(closed[0].reason, asks_again=closed[0].gate is GateName.HOST)
     return _restless(inputs.host.health)
+
+
+def _frozen(inputs: GateInputs, now: datetime) -> str:
+    """Name the freeze in force: whatever it lets through, nothing reboots in it; empty without one."""
+    glass = inputs.break_glass
+    active = [freeze for freeze in inputs.freezes if freeze.is_active(now)]
+    if not active or (glass is not None and glass.overrides_freeze):
+        return ""
+    first = max(active, key=lambda freeze: freeze.end)
+    return f"frozen by {first.name} ({first.reason}), and nothing reboots in a freeze"
 
 
 def _restless(health: Health) -> RebootRefused | None:

@@ -9,7 +9,7 @@ versions are read as well: see :mod:`reconciler.planning.text.layout`.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 
@@ -20,7 +20,9 @@ from reconciler.planning.facts.guest_rows import GuestRow
 from reconciler.planning.facts.inventory import OutsideChange, Previous
 from reconciler.planning.facts.observation import Exchange, Observation
 from reconciler.planning.gates.decision import conclude, evaluate
-from reconciler.planning.gates.types import Decision, GateInputs, GateResult
+from reconciler.planning.gates.inputs import is_security_plan
+from reconciler.planning.gates.security_plan import passed_freeze, shown_of_security
+from reconciler.planning.gates.types import Decision, GateInputs, GateResult, Nothing
 from reconciler.planning.resolving.approval import digest_of
 from reconciler.planning.resolving.dispositions import Plan
 from reconciler.planning.resolving.plan import make_plan, security_only
@@ -28,7 +30,6 @@ from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import SCHEMA_VERSION, is_known, refusal, since
 from reconciler.policy.match import HostFacts
 from reconciler.policy.resolve import Effective
-from reconciler.policy.windows import active_freeze
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,18 +252,61 @@ def resolution_of(recording: Recording) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A plan and the answers to it.
+class Ruling:
+    """One plan, what the gates say of it, and what that comes to.
 
     Attributes:
+        inputs: What the gates were shown.
         gates: In the order of :class:`reconciler.planning.gates.types.GateName`.
-        security_plan: The separate plan of a freeze that only security updates pass.
+        effective: The policy that it was planned by; ``None`` while there is no policy.
+        exchanges: The conversation that it was made from.
+        freeze: Of a separate security plan, the name of the freeze that lets it through; else empty.
     """
 
     plan: Plan
+    inputs: GateInputs
     gates: tuple[GateResult, ...]
     decision: Decision
-    security_plan: Plan | None = None
+    effective: Effective | None = None
+    exchanges: tuple[Exchange, ...] = ()
+    freeze: str = ""
+
+    @classmethod
+    def of(cls, plan: Plan, inputs: GateInputs, now: datetime) -> "Ruling":
+        """Ask every gate about ``plan`` at ``now`` and decide."""
+        gates = evaluate(plan, inputs, now)
+        return cls(plan, inputs, gates, conclude(plan, inputs, gates, now))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was decided of the plan and, in a freeze that lets security updates through, of theirs as well.
+
+    Attributes:
+        ordinary: What the policy wants, whatever is frozen.
+        security: The separate plan of such a freeze.
+    """
+
+    ordinary: Ruling
+    security: Ruling | None = None
+
+    @property
+    def leading(self) -> Ruling:
+        """What a run makes real, now or when its gates open: the other plan waits for the freeze to end."""
+        if self.security is None or isinstance(self.security.decision, Nothing):
+            return self.ordinary
+        return self.security
+
+    @property
+    def rulings(self) -> tuple[Ruling, ...]:
+        """All, the leading one first."""
+        found = (self.ordinary, *(() if self.security is None else (self.security,)))
+        return tuple(sorted(found, key=lambda one: one is not self.leading))
+
+    @property
+    def plan(self) -> Plan:
+        """The whole plan."""
+        return self.ordinary.plan
 
 
 def judge(recording: Recording, effective: Effective | None) -> Judged:
@@ -273,18 +317,28 @@ def judge(recording: Recording, effective: Effective | None) -> Judged:
         effective: What the policy at its commit says for its host; ``None`` while there is no policy, which
             plans nothing.
     """
-    plan, security_plan = Plan((), (), digest_of(())), None
-    if effective is not None:
-        plan = make_plan(recording.observation, effective, recording.exchanges, recording.now)
-        if lets_security_through(effective, recording.now):
-            security_plan = make_plan(
-                recording.observation, security_only(effective), recording.security_exchanges, recording.now
-            )
-    gates = evaluate(plan, recording.inputs, recording.now)
-    return Judged(plan, gates, conclude(plan, recording.inputs, gates, recording.now), security_plan)
+    if effective is None:
+        return Judged(Ruling.of(Plan((), (), digest_of(())), recording.inputs, recording.now))
+    plan = make_plan(recording.observation, effective, recording.exchanges, recording.now)
+    ordinary = replace(
+        Ruling.of(plan, recording.inputs, recording.now), effective=effective, exchanges=recording.exchanges
+    )
+    glass = recording.inputs.break_glass
+    freeze = passed_freeze(effective, recording.observation.manager, recording.now, glass)
+    return Judged(ordinary, None if freeze is None else judge_security(recording, effective, freeze.name))
 
 
-def lets_security_through(effective: Effective, now: datetime) -> bool:
-    """Say whether a freeze that only security updates pass is in force."""
-    blocking = active_freeze(effective.frozen, now)
-    return blocking is not None and active_freeze(effective.frozen, now, allow_security=True) is None
+def judge_security(recording: Recording, effective: Effective, freeze: str) -> Ruling:
+    """Plan security updates alone, ask every gate and decide.
+
+    Args:
+        recording: As for :func:`judge`.
+        effective: As for :func:`judge`.
+        freeze: Name of the one that lets them through.
+    """
+    alone, now = security_only(effective), recording.now
+    # The same question need not be asked twice.
+    exchanges = recording.exchanges if is_security_plan(effective) else recording.security_exchanges
+    plan = make_plan(recording.observation, alone, exchanges, now)
+    inputs = shown_of_security(recording.inputs, alone, recording.host.target, now)
+    return replace(Ruling.of(plan, inputs, now), effective=alone, exchanges=exchanges, freeze=freeze)

@@ -376,6 +376,7 @@ class GateInputs:
         conditions: What others than the plan found out about the target; stalled ones close a gate as the
             plan's own do.
         used: Digests of plans that were applied here: an approval of one of them is used up.
+        untold_by: Name of the package manager, where it does not tell which updates fix security problems.
     """
 
     settings: GateSettings
@@ -393,6 +394,7 @@ class GateInputs:
     break_glass: BreakGlass | None = None
     conditions: tuple[Condition, ...] = ()
     used: tuple[str, ...] = ()
+    untold_by: str = since(3, "", is_left_out=True)
 
 
 @dataclass(frozen=True, slots=True)

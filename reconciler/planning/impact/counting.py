@@ -13,7 +13,7 @@ from typing import Literal
 
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.fleet.rows import Row
-from reconciler.planning.gates.recording import lets_security_through
+from reconciler.planning.gates.security_plan import passed_freeze
 from reconciler.planning.impact.effect import CountedChange, LetThrough, Rule, UpdateChange, UpdatesEffect
 from reconciler.planning.impact.updates import wish_of
 from reconciler.planning.reporting.document import Counts
@@ -65,7 +65,8 @@ def by_counts(row: Row, before: Effective, after: Effective, at: datetime) -> Up
 
 def _passing(row: Row, before: Effective, after: Effective, at: datetime) -> LetThrough | None:
     """Return what the head's freeze lets through where the base has none: the security updates of the row."""
-    if not lets_security_through(after, at) or lets_security_through(before, at):
+    was, will = (passed_freeze(one, row.manager, at) for one in (before, after))
+    if will is None or was is not None:
         return None
     return LetThrough(tuple(sorted(key.partition("=")[0] for key in row.security)), Rule.SECURITY)
 

@@ -17,7 +17,8 @@ from typing import Literal
 
 from reconciler.planning.facts.observation import Observation
 from reconciler.planning.facts.package import PackageId
-from reconciler.planning.gates.recording import Recording, lets_security_through
+from reconciler.planning.gates.recording import Recording
+from reconciler.planning.gates.security_plan import lets_security_through, passed_freeze
 from reconciler.planning.impact.effect import LetThrough, Rule, UpdateChange, UpdatesEffect
 from reconciler.planning.impact.estimate import Estimate, certain, estimate
 from reconciler.planning.resolving.approval import approvals_of
@@ -176,7 +177,7 @@ def _passing(
 def _let_through(
     recording: Recording, machine: SeenMachine, effective: Effective, at: datetime
 ) -> LetThrough | None:
-    if not lets_security_through(effective, at):
+    if passed_freeze(effective, recording.observation.manager, at) is None:
         return None
     planned = _Planned.of(recording, machine, security_only(effective), at)
     found = (one for one, (fate, _) in planned.fates().items() if fate is Disposition.PLANNED)

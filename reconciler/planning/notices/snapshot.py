@@ -60,7 +60,9 @@ def snapshot_of(
         branch: Of the target's reports.
         commit: Of the report, empty where none is committed.
     """
-    report = by_its_clock(report)
+    whole = by_its_clock(report)
+    # What is told of a plan is told of the one that the next run makes real.
+    report = whole.leading
     now = report.generated_at
     planned = packages_of(report)
     return Snapshot(
@@ -96,7 +98,7 @@ def snapshot_of(
         ),
         is_used_up=report.is_used_up,
         place=Whereabouts(report.timezone, branch, commit, report.policy.ref, report.host.called),
-        overdue=tuple(Late(str(each.update.package), each.name, each.sentence) for each in overdue(report)),
+        overdue=tuple(Late(str(each.update.package), each.name, each.sentence) for each in overdue(whole)),
     )
 
 

@@ -19,7 +19,10 @@ def by_its_clock(report: Report, *, beside: bool = False) -> Report:
         report: Any.
         beside: Keep UTC beside each, for a file, which people of any zone read.
     """
-    said = partial(instants_on_the_clock, timezone=report.timezone, beside=beside)
+    said, alone = (
+        partial(instants_on_the_clock, timezone=report.timezone, beside=beside),
+        report.security_decision,
+    )
     return replace(
         report,
         decision=replace(report.decision, reason=said(report.decision.reason)),
@@ -29,6 +32,8 @@ def by_its_clock(report: Report, *, beside: bool = False) -> Report:
         policy=replace(report.policy, message=said(report.policy.message)),
         plan=_planned(report.plan, said),
         security_plan=None if report.security_plan is None else _planned(report.security_plan, said),
+        security_decision=None if alone is None else replace(alone, reason=said(alone.reason)),
+        security_gates=tuple(replace(one, message=said(one.message)) for one in report.security_gates),
     )
 
 

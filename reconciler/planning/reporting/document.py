@@ -5,7 +5,7 @@ their docstrings, the text of its JSON Schema. ``report.py`` builds them; texts 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -184,6 +184,7 @@ class Upcoming:
     Attributes:
         blocked_by: Name of the freeze that leaves no room in it, ``budget`` where it is too short, else null.
         timezone: The zone that its start is written in, empty where that is not known.
+        security: Security updates alone can begin in it, though the freeze leaves no room for others.
     """
 
     start: datetime
@@ -191,6 +192,7 @@ class Upcoming:
     schedule: str
     blocked_by: str | None
     timezone: str = since(3, "")
+    security: bool = since(3, False, is_left_out=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +274,7 @@ class ApprovalState:
         versions: Approved version by package.
         expired: It is over and counts no more.
         covers: It fits the plan of this report.
+        covers_security: It fits the security plan of this report, where there is one.
     """
 
     name: str
@@ -282,6 +285,7 @@ class ApprovalState:
     expired: bool
     covers: bool
     origin: str
+    covers_security: bool = since(3, False, is_left_out=True)
 
     @property
     def is_given(self) -> bool:
@@ -314,7 +318,7 @@ class Report:
         schema: Grows when a reader of an older version could misread a newer file.
         program: Name and version of what made the report.
         generated_at: The instant that the decision is about.
-        security_plan: What a freeze that lets security updates through would let through, else null.
+        security_plan: The separate plan of a freeze that lets security updates through, else null.
         conditions: Abnormal states, sorted by type; one that does not hold has the status false.
         gates: Every gate in the order of asking.
         windows: Open and next ones.
@@ -325,6 +329,8 @@ class Report:
         changed_outside: What moved since the last report although no run did it, and in
             ``changed_outside_more`` how many more changes there are than are listed.
         guests: Of a hypervisor each guest, also those that were never looked into; the worst first.
+        security_decision: Of the security plan, by its own gates in ``security_gates``; ``decision`` and
+            ``gates`` are about ``plan``, which waits for the freeze to end.
     """
 
     schema: int
@@ -352,6 +358,41 @@ class Report:
     changed_outside: tuple[OutsideMove, ...] = since(3, ())
     changed_outside_more: int = since(3, 0)
     guests: tuple[GuestRow, ...] = since(3, (), is_left_out=True)
+    security_decision: Decided | None = since(3, None, is_left_out=True)
+    security_gates: tuple[GateState, ...] = since(3, (), is_left_out=True)
+
+    @property
+    def of_security(self) -> "Report | None":
+        """This report with the security plan, and what was decided of it, in the place of the whole one.
+
+        ``None`` where there is none. The counts stay those of the whole.
+        """
+        if self.security_plan is None or self.security_decision is None:
+            return None
+        free = (replace(one, blocked_by=None) if one.security else one for one in self.windows)
+        return replace(
+            self,
+            plan=self.security_plan,
+            decision=self.security_decision,
+            gates=self.security_gates,
+            windows=tuple(free),
+            approvals=tuple(replace(one, covers=one.covers_security) for one in self.approvals),
+            security_plan=None,
+            security_decision=None,
+            security_gates=(),
+        )
+
+    @property
+    def leading(self) -> "Report":
+        """This report with the plan that the next run makes real: in a freeze, perhaps the security plan."""
+        alone = self.of_security
+        return self if alone is None or alone.decision.outcome is Outcome.NOTHING else alone
+
+    @property
+    def rulings(self) -> "tuple[Report, ...]":
+        """This report with each plan in turn, the leading one first."""
+        leading = self.leading
+        return (self,) if leading is self else (leading, self)
 
     @property
     def target_id(self) -> str:

@@ -92,7 +92,7 @@ def status_document(report: Report, last_run: Mapping[str, Any] | None) -> dict[
         report: The newest one.
         last_run: From :func:`run_summary`, ``None`` where no run is known.
     """
-    free = next(iter(report.free_windows), None)
+    free = next(iter(report.leading.free_windows), None)
     status = HostStatus(
         host=report.target_id,
         program=report.program,

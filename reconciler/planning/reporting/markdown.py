@@ -91,6 +91,9 @@ def _verdict(report: Report) -> str:
             how = "To let the same happen once more, merge an Approval with its `versions:`."
         also = "" if decision.outcome is Outcome.APPROVAL else f"A person must act as well: {prose(lacks)}. "
         verdict += f"\n\n{also}{how}"
+    if report.of_security is not None:
+        plan = code(short_digest(report.of_security.plan.digest))
+        verdict += f"\n\nThe freeze lets security updates pass, plan {plan}. {_verdict(report.of_security)}"
     return verdict
 
 
@@ -149,7 +152,7 @@ def _facts(report: Report) -> str:
     policy = report.policy
     state = "in force" if policy.state is PolicyStanding.READY else f"**{policy.state}**"
     place = f"{code(policy.commit[:12])} of {code(policy.ref)}" if policy.commit else "none yet"
-    upcoming = next(iter(report.free_windows), None)
+    upcoming = next(iter(report.leading.free_windows), None)
     plan = report.plan
     rows = [
         ("System", f"{prose(report.host.facts.os_name)}, kernel {code(report.host.facts.kernel)}"),
@@ -258,13 +261,19 @@ def _gate(state: GateState, timezone: str) -> Row:
     return (str(state.gate), shown, why, "" if state.until is None else by_both_clocks(state.until, timezone))
 
 
+def _blocked(window: Upcoming) -> str:
+    if window.blocked_by is None:
+        return ""
+    return f"{code(window.blocked_by)}{', but for security updates' if window.security else ''}"
+
+
 def _windows(report: Report) -> str:
     rows = [
         (
             by_both_clocks(window.start, window.timezone or "UTC"),
             by_both_clocks(window.end, window.timezone or "UTC"),
             code(window.schedule),
-            "" if window.blocked_by is None else code(window.blocked_by),
+            _blocked(window),
         )
         for window in report.windows
     ]

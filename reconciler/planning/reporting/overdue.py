@@ -63,11 +63,25 @@ def overdue(report: Report) -> tuple[Overdue, ...]:
     """Return what is past its deadline at the instant of ``report``, the most urgent first."""
     name = report.name_of
     found = [
-        Overdue(update, update.deadline, name(update.package), in_the_way(report, update))
+        Overdue(update, update.deadline, name(update.package), _obstacle(report, update))
         for update in report.plan.updates
         if update.deadline is not None and update.deadline.at <= report.generated_at
     ]
     return tuple(sorted(found, key=lambda one: (-one.rank, one.deadline.at, one.update.package)))
+
+
+def _obstacle(report: Report, update: Update) -> Reason:
+    """Return what stands in the way of an update: of the plans that have it, of the one that comes first."""
+    for one in report.rulings:
+        moves = {(move.package, move.to) for move in one.plan.transaction}
+        if update.deadline is not None and (update.package, update.candidate) in moves:
+            return in_the_way(one, _same(one, update))
+    return in_the_way(report, update)
+
+
+def _same(report: Report, update: Update) -> Update:
+    found = (one for one in report.plan.updates if one.package == update.package)
+    return next(found, update)
 
 
 def in_the_way(report: Report, update: Update) -> Reason:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from reconciler.planning.facts.inventory import OutsideChange, inventory_of
 from reconciler.planning.facts.observation import Change
-from reconciler.planning.gates.recording import Judged, Recording, resolution_of
+from reconciler.planning.gates.recording import Judged, Recording, Ruling, resolution_of
 from reconciler.planning.gates.types import (
     Apply,
     Closed,
@@ -73,6 +73,8 @@ VOLATILE: tuple[tuple[str, ...], ...] = (
     ("metadata", "sources", "*", "valid_until"),
     ("policy", "fetched_at"),
     ("previous",),
+    ("security_decision", "until"),
+    ("security_gates",),
     ("windows",),
 )
 """Paths (``*`` for each item of a list) that may differ without making a new commit worth while: times, ages,
@@ -98,7 +100,7 @@ def build_report(recording: Recording, effective: Effective | None, judged: Judg
         judged: What :func:`reconciler.planning.gates.recording.judge` made of the two.
     """
     observation, inputs, now = recording.observation, recording.inputs, recording.now
-    plan = judged.plan
+    plan, security = judged.plan, judged.security
     report = Report(
         schema=recording.schema,
         program=recording.program,
@@ -108,11 +110,11 @@ def build_report(recording: Recording, effective: Effective | None, judged: Judg
         policy_commit=recording.policy_commit,
         policy=_policy(inputs, effective),
         plan=_planned(plan),
-        security_plan=None if judged.security_plan is None else _planned(judged.security_plan),
-        decision=_decided(judged.decision),
-        conditions=_conditions(plan, inputs, judged.gates),
-        gates=tuple(map(_gate_state, judged.gates)),
-        windows=_upcoming(inputs, now),
+        security_plan=None if security is None else _planned(security.plan),
+        decision=_decided(judged.ordinary.decision),
+        conditions=_conditions(judged.rulings, inputs),
+        gates=tuple(map(_gate_state, judged.ordinary.gates)),
+        windows=_upcoming(judged, now, lets_through=_may_pass(inputs, effective)),
         metadata=Metadata(
             LastRefresh(observation.refresh.outcome, observation.refresh.detail), observation.sources
         ),
@@ -120,10 +122,12 @@ def build_report(recording: Recording, effective: Effective | None, judged: Judg
         counts=count(plan.updates, now),
         scripts=observation.executed,
         exceptions=() if effective is None else _exceptions(effective.exceptions, plan, now),
-        approvals=tuple(_approval(approval, plan, now) for approval in inputs.approvals),
+        approvals=tuple(_approval(approval, judged, now) for approval in inputs.approvals),
         resolution=resolution_of(recording),
         inventory=inventory_of(observation.installed),
         guests=recording.guests,
+        security_decision=None if security is None else _decided(security.decision),
+        security_gates=() if security is None else tuple(map(_gate_state, security.gates)),
     )
     return following(_with_overdue(report), recording)
 
@@ -230,11 +234,11 @@ def _gate_state(result: GateResult) -> GateState:
             )
 
 
-def _conditions(plan: Plan, inputs: GateInputs, gates: Iterable[GateResult]) -> tuple[Condition, ...]:
-    """Return the conditions found by plan and caller, and those that gates imply, the first of each type."""
-    told = [*plan.conditions, *inputs.conditions]
+def _conditions(rulings: Sequence[Ruling], inputs: GateInputs) -> tuple[Condition, ...]:
+    """Return the conditions found by plans and caller, and those that gates imply, the first of each type."""
+    told = [*(found for one in rulings for found in one.plan.conditions), *inputs.conditions]
     known, messages = tuple(told), {one.message for one in told}
-    for gate in gates:
+    for gate in (found for one in rulings for found in one.gates):
         implied = _implied(gate)
         if implied is not None and implied.message not in messages and not _is_told(gate, known):
             told.append(implied)
@@ -306,26 +310,36 @@ def _alarming(outcome: Outcome, message: str) -> Condition | None:
     return told
 
 
-def _upcoming(inputs: GateInputs, now: datetime) -> tuple[Upcoming, ...]:
+def _may_pass(inputs: GateInputs, effective: Effective | None) -> bool:
+    """Say whether a freeze that lets security updates through leaves this host any."""
+    return effective is not None and effective.settings.updates != "none" and not inputs.untold_by
+
+
+def _upcoming(judged: Judged, now: datetime, *, lets_through: bool) -> tuple[Upcoming, ...]:
     """Name the open and next windows, and behind them the first free one where all of those are blocked."""
-    known = zip_longest(inputs.windows.spans, inputs.windows.zones, fillvalue="")
-    spans = [(span, zone) for span, zone in known if isinstance(span, windows.Occurrence) and span.end > now]
-    shown = [
-        Upcoming(span.start, span.end, span.schedule, _blocked_by(span, inputs), zone)
-        for span, zone in spans[:UPCOMING]
-    ]
+    inputs = judged.ordinary.inputs
+    allow = inputs.is_security_plan
+    every = (
+        zip_longest(one.inputs.windows.spans, one.inputs.windows.zones, fillvalue="")
+        for one in judged.rulings
+    )
+    known = dict(one for each in every for one in each)
+    found = ((span, zone) for span, zone in known.items() if isinstance(span, windows.Occurrence))
+    spans = sorted((one for one in found if one[0].end > now), key=lambda one: one[0].start)
+    freezes, budget = inputs.freezes, inputs.settings.budget
+
+    def told(span: windows.Occurrence, zone: str) -> Upcoming:
+        blocked = windows.blocked_by(span, freezes, budget=budget, allow_security=allow)
+        passes = lets_through and blocked is not None
+        alone = passes and windows.blocked_by(span, freezes, budget=budget, allow_security=True) is None
+        return Upcoming(span.start, span.end, span.schedule, blocked, zone, alone)
+
+    shown = [told(*one) for one in spans[:UPCOMING]]
     if all(window.blocked_by is not None for window in shown):
-        frozen = windows.united(inputs.freezes, allow_security=inputs.is_security_plan)
-        budget = inputs.settings.budget
+        frozen = windows.united(freezes, allow_security=allow)
         free = (one for one in spans[UPCOMING:] if frozen.leaves_room(one[0], budget))
         shown += [Upcoming(span.start, span.end, span.schedule, None, zone) for span, zone in islice(free, 1)]
     return tuple(shown)
-
-
-def _blocked_by(span: windows.Occurrence, inputs: GateInputs) -> str | None:
-    return windows.blocked_by(
-        span, inputs.freezes, budget=inputs.settings.budget, allow_security=inputs.is_security_plan
-    )
 
 
 def _exceptions(
@@ -352,7 +366,8 @@ def _exceptions(
     )
 
 
-def _approval(approval: ApprovalText, plan: Plan, now: datetime) -> ApprovalState:
+def _approval(approval: ApprovalText, judged: Judged, now: datetime) -> ApprovalState:
+    plan, security = judged.plan, None if judged.security is None else judged.security.plan
     return ApprovalState(
         name=approval.name,
         plan=approval.plan,
@@ -362,6 +377,7 @@ def _approval(approval: ApprovalText, plan: Plan, now: datetime) -> ApprovalStat
         expired=approval.expires <= now,
         covers=approval.covers(plan.transaction, plan.digest),
         origin=approval.origin,
+        covers_security=security is not None and approval.covers(security.transaction, security.digest),
     )
 
 

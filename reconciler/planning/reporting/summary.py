@@ -156,10 +156,15 @@ def _of_security(number: int) -> str:
 
 
 def decided(report: Report) -> str:
-    """Say what was decided and why, after what is wrong: ``window: outside the windows of nightly``."""
-    decision = report.decision
+    """Say what was decided and why, after what is wrong: ``window: outside the windows of nightly``.
+
+    In a freeze that lets security updates through, of these.
+    """
+    leading = report.leading
+    decision = leading.decision
     wrong = [ill.words for ill in ailments(report.conditions) if ill.words != decision.outcome]
-    return "; ".join((*wrong[:1], f"{decision.outcome}: {decision.reason}"))
+    which = "" if leading is report else "security updates alone, "
+    return "; ".join((*wrong[:1], f"{which}{decision.outcome}: {decision.reason}"))
 
 
 def subject(report: Report) -> str:

@@ -77,9 +77,13 @@ def question_of(plan: Plan, exchanges: Sequence[Exchange]) -> Question:
 def security_only(effective: Effective) -> Effective:
     """Return the policy for a freeze that lets security updates pass: only these, and nothing is removed.
 
-    The plan made under it is a plan of its own, with its own conversation and digest.
+    The plan made under it is a plan of its own, with its own conversation and digest. What policy keeps back
+    is kept back, and where it wants no updates, it wants none here either.
     """
-    settings = effective.settings.model_copy(update={"updates": "security", "removals": "forbid"})
+    wanted: dict[str, object] = {"removals": "forbid", "allow_removals": (), "autoremove": "none"}
+    if effective.settings.updates != "none":
+        wanted["updates"] = "security"
+    settings = effective.settings.model_copy(update=wanted)
     exceptions = tuple(placed for placed in effective.exceptions if placed.value.action != "include")
     return replace(effective, settings=settings, exceptions=exceptions)
 

@@ -102,6 +102,7 @@ class Journal:
         stopped: Why the remaining steps were not made, once that is known.
         record: What is known of how it ended: while it is rolled back, what is being undone; when all is
             over, the whole record, to be reported as it is.
+        freeze: As in the record.
     """
 
     run: str
@@ -137,6 +138,7 @@ class Journal:
     record: RunRecord | None = since(2, None)
     asked: GatesAsked | None = since(3, None)
     announced: Announced | None = since(3, None)
+    freeze: str = since(3, "", is_left_out=True)
 
     @property
     def before_step(self) -> tuple[Installed, ...]:

@@ -239,6 +239,7 @@ class RunRecord:
         scripts: The patch scripts that ran.
         announced: The report that announced it; null of a reboot, and of a run that was not announced.
         asked: What the gates were shown last: where they stopped the run, before the step that was not made.
+        freeze: Name of the freeze whose separate security plan it was; empty of any other run.
     """
 
     schema: int
@@ -268,6 +269,7 @@ class RunRecord:
     scripts: tuple[ExecutedScript, ...] = ()
     announced: Announced | None = since(3, None)
     asked: GatesAsked | None = since(3, None)
+    freeze: str = since(3, "", is_left_out=True)
 
     @property
     def hook_against(self) -> str:

@@ -42,7 +42,7 @@ class State:
         last_run: The latest attempt to apply a plan.
         failed: The last failed apply, where no successful one followed.
         quarantine: Versions that failed to install, and are left alone until something changes.
-        downloaded: Digest of the plan whose packages were fetched last.
+        downloaded: Digests of the plans of the last look whose packages were fetched; spaces between.
         unfetched: What could not be fetched ahead, ``None`` where the last attempt went well.
         repaired: Digest of the package database that a repair could not mend; it is not tried on it again.
         used: Digests of plans that were applied, the latest last.
