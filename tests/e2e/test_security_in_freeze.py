@@ -2,12 +2,15 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from reconciler.host.state.folder import StateFolder
 from tests.e2e.site import BEFORE, POLICY, Site, git
 from tests.e2e.test_apply import approval, moved, runs
 from tests.e2e.test_managers import INSIDE, Machine, machine, site, tick
+from tests.labs.apt import SECURITY, AptLab, Deb
 from tests.labs.naming import in_json
 
 __all__ = ["machine", "site"]
@@ -88,3 +91,63 @@ def test_the_security_plan_is_approved_by_its_own_digest(machine: Machine, site:
     assert (
         json.loads(git(site.reports, "show", "hosts/web-01:report.json"))["decision"]["outcome"] == "freeze"
     )
+
+
+PARTS = tuple(f"part{number:02}" for number in range(12))  # ten of them are a step
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome", "code"),
+    [(FREEZE, "partial", "freeze"), (None, "applied", "")],
+    ids=["strict", "over"],
+)
+def test_a_freeze_that_changes_between_two_steps(
+    apt_world: AptLab, tmp_path: Path, text: str | None, outcome: str, code: str
+) -> None:
+    """One that lets nothing through stops the run; where it ends, the security plan goes on, and it alone."""
+    lab = apt_world.copy(tmp_path / "machine", repository=True)
+    site = Site.create(tmp_path / "site", environment=lab.environment)
+    site.commit({"freezes/year-end.yaml": LENIENT})
+    (site.folder / "next").write_text(text or "")
+    place = f"{site.policy}/freezes/year-end.yaml"
+    change = f"cp {site.folder}/next {place}" if text else f"rm {place}"
+    author = "-c user.name=Ada -c user.email=ada@example.org"
+    script = f"{change}; cd {site.policy} && git add -A && git {author} commit -qm brake"
+    lab.install(*(Deb(one, "1.0") for one in PARTS))
+    first = {PARTS[0]: {"postinst": script}}
+    lab.publish(SECURITY, *(Deb(one, "1.1", scripts=first.get(one, {})) for one in PARTS))
+    lab.refresh()
+    before = lab.versions()
+    report = tick(site, BEFORE).report
+    assert report.security_plan is not None
+    planned = {move.name for move in report.security_plan.transaction}
+    assert planned > set(PARTS)
+
+    done = tick(site, INSIDE)
+    (record,) = done.runs
+    assert (record.outcome, record.code, record.freeze) == (outcome, code, "year-end"), record.reason
+    moved = changed(before, lab.versions())
+    assert moved <= planned
+    assert (moved == planned) == (outcome == "applied")
+    assert "plain" in {move.name for move in done.report.plan.transaction}
+    if outcome == "applied":
+        (rest,) = tick(site, LATER).runs
+        assert (rest.outcome, rest.freeze) == ("applied", "")
+        assert "plain" in changed(before, lab.versions())
+
+
+def test_the_packages_of_both_plans_are_fetched_ahead_the_security_plan_first(
+    apt_world: AptLab, tmp_path: Path
+) -> None:
+    lab = apt_world.copy(tmp_path / "machine")
+    site = Site.create(tmp_path / "site", environment=lab.environment)
+    site.commit({"freezes/year-end.yaml": LENIENT})
+    report = tick(site, BEFORE).report
+    assert report.security_plan is not None
+    folder = StateFolder(site.state)
+    assert folder.recall().state.downloaded == report.security_plan.digest
+    tick(site, BEFORE + timedelta(minutes=20))
+    both = f"{report.security_plan.digest} {report.plan.digest}"
+    assert folder.recall().state.downloaded == both
+    tick(site, BEFORE + timedelta(minutes=40))
+    assert folder.recall().state.downloaded == both

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.planning.gates.inputs import is_security_plan
+from reconciler.planning.gates.reboot import History, against
 from reconciler.planning.gates.recording import Judged, Ruling
 from reconciler.planning.gates.security_plan import passed_freeze
 from reconciler.planning.gates.types import BreakGlass, Outcome
@@ -144,3 +145,23 @@ def test_what_is_overdue_waits_for_what_its_own_plan_waits_for() -> None:
     )
     found = {one.name: one.obstacle.code for one in overdue(report)}
     assert found == {"openssl": "apply", "curl": "freeze"}
+
+
+@pytest.mark.parametrize(
+    ("freezes", "glass", "expected"),
+    [
+        ((LENIENT,), None, "frozen by year-end (change freeze), and nothing reboots in a freeze"),
+        ((STRICT,), None, "frozen by audit (audit), and nothing reboots in a freeze"),
+        ((LENIENT,), BreakGlass("outage", "ada"), "frozen by year-end (change freeze), and nothing reboots"),
+        ((LENIENT,), BreakGlass("outage", "ada", overrides_freeze=True), ""),
+        ((replace(LENIENT, start=NOW + timedelta(minutes=5)),), None, "before the freeze year-end"),
+        ((), None, ""),
+    ],
+)
+def test_nothing_reboots_in_a_freeze_that_lets_security_through(
+    freezes: tuple[Freeze, ...], glass: BreakGlass | None, expected: str
+) -> None:
+    inputs = replace(INPUTS, freezes=freezes, break_glass=glass, is_security_plan=True)
+    found = against(plan_of(OPENSSL), inputs, Settings(action="apply"), History(), NOW)
+    assert expected in ("" if found is None else found.why)
+    assert (found is None) == (not expected)
