@@ -362,6 +362,7 @@ class Settings(Strictly):
     upgrade: Upgrade = "safe"
     autoremove: Autoremove = "none"
     steps: Steps = "minimal"
+    step_time: Length = timedelta(minutes=10)
     lock_wait: Duration = timedelta(minutes=10)
     budget: Length = timedelta(minutes=30)
     overrun: Overrun = "stop"
@@ -432,7 +433,9 @@ class Policy(Document):
     autoremove: Autoremove | None = None
     """Which packages that nothing needs any more are removed."""
     steps: Steps | None = None
-    """Apply in small self-contained transactions, or in a single one."""
+    """Apply in few self-contained transactions, security updates first, or in a single one."""
+    step_time: Length | None = None
+    """How long one of these transactions is to take at most; before each of them all gates are asked."""
     lock_wait: Duration | None = None
     """How long to wait while another program holds the package database."""
     budget: Length | None = None

@@ -23,6 +23,7 @@ from reconciler.planning.gates.decision import evaluate
 from reconciler.planning.gates.recording import Ruling
 from reconciler.planning.gates.types import Apply, Closed, GateInputs, GateName, Step
 from reconciler.planning.resolving.plan import question_of
+from reconciler.planning.runs.costs import Pace, Took
 from reconciler.planning.runs.execution import Execution, Instruction, automatic_after, automatic_in
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.planning.runs.journal import Journal, Phase, Shift
@@ -51,20 +52,17 @@ from reconciler.planning.runs.record import (
     with_health,
     with_rollback,
 )
-from reconciler.planning.runs.steps import bundle, own_last, split
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import SCHEMA_VERSION
 from reconciler.planning.text.wording import listed
-from reconciler.policy.documents import DEFAULTS, Settings
+from reconciler.policy.documents import DEFAULTS
 from reconciler.reconcile.assess import Asked, Assessment
+from reconciler.reconcile.cutting import Cutter
 from reconciler.reconcile.executions import MOST_ATTEMPTS, Executions
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.target import FETCH, Clock
 from reconciler.reconcile.site import AnySite
 from reconciler.reconcile.surroundings import failing
-
-STEP_SIZE = 10
-"""Changes that a step has at least, where a transaction is made in steps and has that many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,18 +131,25 @@ class Applier:
         """What begins executions and finds them again."""
         return Executions(self.clock, self.site.manager, self.site.folder)
 
-    def apply(self, assessment: Assessment, decision: Apply, announced: Announced | None = None) -> Performed:
+    def apply(
+        self,
+        assessment: Assessment,
+        decision: Apply,
+        announced: Announced | None = None,
+        took: Sequence[Took] = (),
+    ) -> Performed:
         """Make the plan of ``assessment`` real, step by step, as far as the gates let it.
 
         Args:
             assessment: On whose decision this rests; its report is committed already.
             decision: The steps and the end of the window.
             announced: That report.
+            took: How long the last steps took on this target.
 
         Raises:
             Stalled: The journal cannot be written; what was done before that is told by the next tick.
         """
-        journal = replace(self._intent(assessment, decision), announced=announced)
+        journal = replace(self._intent(assessment, decision, took=took), announced=announced)
         observation = assessment.finding.recording.observation
         self.site.folder.begin(journal)
         with self.explained(journal.run):
@@ -236,19 +241,22 @@ class Applier:
         performed = self.end(replace(journal, stopped=stopped), observation, found, ending)
         return replace(performed, in_force=asked.in_force)
 
-    def _intent(self, assessment: Assessment, decision: Apply, kind: str = "") -> Journal:
+    def _intent(
+        self, assessment: Assessment, decision: Apply, kind: str = "", took: Sequence[Took] = ()
+    ) -> Journal:
         recording, ruling = assessment.finding.recording, assessment.leading
         observation, effective = recording.observation, ruling.effective
         settings = DEFAULTS if effective is None else effective.settings
         now = self.clock.now()
         digest = ruling.plan.digest
         run = self.site.folder.unused(run_id(now, digest) + kind)
-        steps = self._parts(settings, decision.steps, observation.manager)
         wait = settings.lock_wait
         if decision.deadline is not None:
             wait = max(timedelta(0), min(wait, decision.deadline - settings.budget - now))
         asked = question_of(ruling.plan, ruling.exchanges)
-        changes = tuple(change for step in steps for change in step.changes)
+        changes = tuple(change for step in decision.steps for change in step.changes)
+        cutter = Cutter(self.site.manager, observation.manager, settings, Pace.of(took))
+        cut = cutter.cut(changes, asked)
         return Journal(
             run=run,
             digest=digest,
@@ -257,7 +265,8 @@ class Applier:
             boot_id=observation.facts.boot_id,
             manager=observation.manager,
             before=observation.installed,
-            steps=steps,
+            steps=cut.steps,
+            notes=cut.notes,
             exclude=asked.exclude,
             block=asked.block,
             without=asked.without,
@@ -430,19 +439,6 @@ class Applier:
             automatic=automatic_in(journal.before),
         )
         return self.executions.apply(journal, "rollback", instruction)
-
-    def _parts(self, settings: Settings, steps: Sequence[Step], manager: str) -> tuple[Step, ...]:
-        """Split steps as the policy says; where that cannot be told, they stay as they are."""
-        if settings.steps == "single":
-            return tuple(steps)
-        first: list[Step] = []
-        last: list[Change] = []
-        for step in steps:
-            needs = self.site.manager.needs(step.changes) if len(step.changes) > 1 else None
-            others, own = own_last(split(step.changes, needs), needs, manager)
-            first += others
-            last += own
-        return (*bundle(first, STEP_SIZE), *([Step(tuple(last))] if last else []))
 
     def _closed(
         self, assessment: Assessment, asked: Asked, journal: Journal, observation: Observation, now: datetime

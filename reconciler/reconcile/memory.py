@@ -8,6 +8,7 @@ from reconciler.planning.gates.types import FailedApply
 from reconciler.planning.notices.events import Event, LastRun, PastRun, Route
 from reconciler.planning.notices.message import PackageLine
 from reconciler.planning.notices.missed_windows import refused, served
+from reconciler.planning.runs.costs import measured
 from reconciler.planning.runs.journal import Phase
 from reconciler.planning.runs.record import (
     PASSING,
@@ -92,6 +93,7 @@ def after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         repaired=unrepaired if performed.after.health.interrupted else state.repaired,
         last_run=state.last_run if result is None else _last_run(record, result, log_excerpt),
         recent=tuple(recent[-_REMEMBERED:]),
+        took=measured(record.steps, performed.journal.transaction, state.took),
         watch=watch,
     )
 

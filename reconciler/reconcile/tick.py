@@ -398,7 +398,8 @@ class Ticker:
             return None
         with self.site.lock.held():
             self.begins(assessment.report)
-            return self.applier.apply(assessment, decision, course.done.published.announced)
+            announced = course.done.published.announced
+            return self.applier.apply(assessment, decision, announced, course.state.took)
 
     def _recovered(self, state: State) -> Performed | None:
         """Bring an unfinished run to its end; of one that is reported already, take over what it was.

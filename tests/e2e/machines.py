@@ -460,7 +460,7 @@ class Plant:
         paths = [str(Path.cwd()), *(path for path in sys.path if path.endswith("-packages"))]
         arguments = [json.dumps(paths), str(self.site.config), at.isoformat()]
         return subprocess.Popen(
-            [*before, sys.executable, "-I", "-B", "-c", _TICK, *arguments],
+            [*before, sys.executable, "-I", "-B", "-c", TICK, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -532,7 +532,7 @@ def _killed(pid: int) -> int | None:
     return handle
 
 
-_TICK = """\
+TICK = """\
 import json, sys
 sys.path[:0] = json.loads(sys.argv[1])
 from datetime import datetime

@@ -460,14 +460,14 @@ def test_a_script_that_the_policy_pins_otherwise_runs_no_further(host: Site, mac
 
 
 def test_a_closing_window_stops_before_the_next_step_and_the_rest_waits(host: Site, machine: AptLab) -> None:
-    names = [f"part{number}" for number in range(12)]  # ten of them are a step
+    names = [f"part{number}" for number in range(12)]  # three of them are a step
     offer(machine, *(Deb(name, "1.1") for name in names))
-    want(host, *names, policy="budget: 30m\n")
+    want(host, *names, policy="budget: 30m\nstep_time: 10s\n")
     clock = Striding(OPENING + timedelta(hours=2, minutes=20), timedelta(minutes=12))
     done = run_once(host.config, wire(load_config(host.config), clock))
     (record,) = done.runs
     assert (record.outcome, record.code) in [("partial", "budget"), ("partial", "window")]
-    assert len(record.difference.changed) == 10
+    assert len(record.difference.changed) == 3
     assert done.failures == ()
     rest = tick(host, INSIDE + timedelta(days=1))
     assert sum(len(run["difference"]["changed"]) for run in runs(host)) == 12

@@ -12,7 +12,7 @@ from tests.labs.signing import Key
 
 __all__ = ["host", "machine"]
 
-NAMES = tuple(f"part{number:02}" for number in range(12))  # ten of them are a step
+NAMES = tuple(f"part{number:02}" for number in range(12))  # three of them are a step
 FREEZE = """\
 kind: Freeze
 name: emergency
@@ -41,7 +41,7 @@ def commit_in_the_first_step(site: Site, machine: AptLab, files: Mapping[str, st
     offer(
         machine, *(Deb(one, "1.1", scripts={"postinst": script} if one == NAMES[0] else {}) for one in NAMES)
     )
-    want(site, *NAMES, policy="approval: required\n")
+    want(site, *NAMES, policy="approval: required\nstep_time: 10s\n")
     site.commit({"approvals/all.yaml": approval(f"versions: {dict.fromkeys(NAMES, '1.1')}")})
 
 
@@ -62,8 +62,8 @@ def test_a_new_revision_stops_a_run_at_its_next_step(
     (record,) = runs(host)
     assert (record["outcome"], record["code"]) == ("partial", code), record["reason"]
     assert words in record["reason"]
-    assert [len(step["changes"]) for step in record["steps"]] == [10]
-    assert len(record["difference"]["changed"]) == 10
+    assert [len(step["changes"]) for step in record["steps"]] == [3]
+    assert len(record["difference"]["changed"]) == 3
     # The report that tells of it is made by that revision, too.
     head = git(host.policy, "rev-parse", "HEAD")
     assert done.report.policy_commit == head
@@ -80,7 +80,7 @@ def test_a_host_that_is_retired_during_a_run_makes_no_further_step(
     done = tick(host)
     (record,) = runs(host)
     assert (record["outcome"], record["code"]) == ("partial", "policy-changed")
-    assert len(record["difference"]["changed"]) == 10
+    assert len(record["difference"]["changed"]) == 3
     assert "HostRetired" in {str(one.type) for one in done.report.conditions}
 
 

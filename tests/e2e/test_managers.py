@@ -203,6 +203,10 @@ def test_from_waiting_to_done(machine: Machine, site: Site) -> None:
     assert done.failures == ()
     (record,) = runs(site)
     assert (record["outcome"], record["notes"]) == ("applied", [])
+    first = {move["name"] for move in record["steps"][0]["changes"]}
+    assert machine.security <= first
+    # Of a host with security updates and others, each sort is a step.
+    assert len(record["steps"]) == (2 if machine.security else 1)
     keys = ("name", "arch", "from", "to")
     changed = sorted(tuple(str(move[key]) for key in keys) for move in record["difference"]["changed"])
     assert changed == sorted(tuple(str(move[key]) for key in keys) for move in plan["transaction"])

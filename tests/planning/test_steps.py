@@ -1,13 +1,15 @@
 """A transaction falls into small steps, each of which leaves a whole system behind."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.planning.facts.observation import Change
+from reconciler.planning.facts import exit_codes
+from reconciler.planning.facts.observation import Answer, Change
 from reconciler.planning.facts.package import PackageId
-from reconciler.planning.runs.steps import bundle, is_own, own_last, split
+from reconciler.planning.runs.steps import is_own, own_last, part_of, security_first, split
 from reconciler.policy.managers import MANAGERS
 
 
@@ -38,7 +40,9 @@ def apart(
 ) -> tuple[list[list[str]], list[str]]:
     known = None if needs is None else {PackageId(name, "amd64"): others for name, others in needs.items()}
     first, last = own_last(split(changes, known), known, "apt")
-    return [[change.name for change in step.changes] for step in first], [change.name for change in last]
+    return [[change.name for change in step.changes] for step in first], [
+        change.name for step in last for change in step.changes
+    ]
 
 
 def test_what_this_program_stands_on_comes_last_together() -> None:
@@ -121,19 +125,56 @@ def reachable(start: str, needs: dict[str, tuple[str, ...]]) -> set[str]:
     return seen
 
 
-def test_neighbours_are_joined_until_they_are_worth_a_call() -> None:
-    steps = split([upgrade(name) for name in "abcdefg"], {})
-    assert [len(step.changes) for step in bundle(steps, 3)] == [3, 3, 1]
-    assert bundle(steps, 1) == steps
-    assert bundle((), 3) == ()
+def urgent_first(*changes: Change, needs: Mapping[str, tuple[str, ...]]) -> list[list[str]]:
+    known = {PackageId(name, "amd64"): others for name, others in needs.items()}
+    parts = security_first(split(changes, known), known)
+    return [[change.name for step in part for change in step.changes] for part in parts]
 
 
-@given(GRAPHS, st.integers(1, 5))
-def test_a_bundle_keeps_the_order(graph: tuple[int, set[tuple[int, int]]], least: int) -> None:
-    count, _ = graph
-    steps = split([upgrade(f"p{number}") for number in range(count)], {})
-    bundles = bundle(steps, least)
-    assert [change for step in bundles for change in step.changes] == [
-        change for step in steps for change in step.changes
-    ]
-    assert all(len(step.changes) >= least for step in bundles[:-1])
+def fix(name: str) -> Change:
+    return replace(upgrade(name), security=True)
+
+
+def test_security_updates_come_first_with_all_that_they_need() -> None:
+    changes = (upgrade("a"), fix("openssl"), upgrade("b"), upgrade("libc6"), upgrade("base"))
+    found = urgent_first(*changes, needs={"openssl": ("libc6",), "libc6": ("base",), "a": ("openssl",)})
+    assert found == [["base", "libc6", "openssl"], ["a", "b"]]
+
+
+def test_what_moves_with_a_security_update_comes_with_it() -> None:
+    found = urgent_first(upgrade("a"), upgrade("x"), fix("y"), needs={"x": ("y",), "y": ("x",)})
+    assert found == [["x", "y"], ["a"]]
+
+
+def test_without_security_updates_nothing_is_urgent() -> None:
+    assert urgent_first(upgrade("a"), upgrade("b"), needs={}) == [[], ["a", "b"]]
+
+
+@given(GRAPHS, st.sets(st.integers(0, 8)))
+def test_nothing_that_is_urgent_needs_what_is_not(
+    graph: tuple[int, set[tuple[int, int]]], fixes: set[int]
+) -> None:
+    count, edges = graph
+    changes = [fix(f"p{one}") if one in fixes else upgrade(f"p{one}") for one in range(count)]
+    needs = {f"p{one}": tuple(f"p{other}" for first, other in edges if first == one) for one, _ in edges}
+    urgent, others = urgent_first(*changes, needs=needs)
+    assert sorted(urgent + others) == sorted(change.name for change in changes)
+    assert {change.name for change in changes if change.security} <= set(urgent)
+    for name in urgent:
+        assert reachable(name, needs) <= set(urgent)
+
+
+WHOLE = (upgrade("a"), upgrade("b"), upgrade("c"))
+
+
+def test_a_part_is_what_the_resolver_does_with_it_alone_and_with_all() -> None:
+    assert part_of(WHOLE, Answer((WHOLE[2], WHOLE[0]))) == (WHOLE[0], WHOLE[2])
+    # What an answer says of a change besides, such as its size, makes it no other.
+    assert part_of(WHOLE, Answer((replace(WHOLE[0], size=5),))) == (WHOLE[0],)
+    assert part_of(WHOLE, Answer((), exit_code=exit_codes.NOTHING_TO_DO)) == ()
+
+
+def test_an_answer_that_does_anything_else_is_no_part() -> None:
+    assert part_of(WHOLE, Answer((replace(WHOLE[0], to_version="1.0.5"),))) is None
+    assert part_of(WHOLE, Answer((WHOLE[0], upgrade("more")))) is None
+    assert part_of(WHOLE, Answer((WHOLE[0],), exit_code=exit_codes.UNRESOLVED)) is None

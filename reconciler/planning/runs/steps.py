@@ -3,14 +3,19 @@
 A package cannot move before what its move needs has moved; what needs each other moves together. So the steps
 are the strongly connected components of "needs", in an order that puts what is needed first.
 
-What this program itself stands on comes last, in a step of its own: should it break, all else is done and
-recorded already.
+Security updates come first, with what they need: whatever closes in between, they are there. What this
+program itself stands on comes last, in a step of its own: should it break, all else is done and recorded.
+Neighbours are joined as far as time allows, see :mod:`reconciler.planning.runs.costs`.
+
+Where a package manager tells no relations, its answers do: what it would do with a part of the updates alone
+is such a step, where that is a part of what it does with all.
 """
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from reconciler.planning.facts.observation import Change
+from reconciler.planning.facts import exit_codes
+from reconciler.planning.facts.observation import Answer, Change
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.gates.types import Step
 from reconciler.policy.managers import traits_of
@@ -26,7 +31,7 @@ def is_own(name: str, manager: str) -> bool:
 
 def own_last(
     steps: Sequence[Step], needs: Needs | None, manager: str
-) -> tuple[tuple[Step, ...], tuple[Change, ...]]:
+) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
     """Set apart what this program stands on, and what cannot move before that has.
 
     Args:
@@ -35,18 +40,45 @@ def own_last(
         manager: Whose names they are.
 
     Returns:
-        The other steps, and the changes of the last one, both in order.
+        The other steps, and those that come last, both in order.
     """
     first: list[Step] = []
-    late: list[Change] = []
+    late: list[Step] = []
+    names: set[str] = set()
     for step in steps:
-        needed = {name for change in step.changes for name in (needs or {}).get(change.package, ())}
-        waits = not needed.isdisjoint(change.name for change in late)
-        if waits or any(is_own(change.name, manager) for change in step.changes):
-            late += step.changes
+        own = any(is_own(change.name, manager) for change in step.changes)
+        if own or not names.isdisjoint(_needed(step, needs)):
+            late.append(step)
+            names.update(change.name for change in step.changes)
         else:
             first.append(step)
     return tuple(first), tuple(late)
+
+
+def security_first(steps: Sequence[Step], needs: Needs | None) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """Set apart what fixes security, and what that needs.
+
+    Args:
+        steps: As for :func:`own_last`.
+        needs: As there.
+
+    Returns:
+        Those, and the others, both in order.
+    """
+    urgent: list[Step] = []
+    others: list[Step] = []
+    wanted: set[str] = set()
+    for step in reversed(steps):
+        if any(change.security or change.name in wanted for change in step.changes):
+            urgent.append(step)
+            wanted.update(_needed(step, needs))
+        else:
+            others.append(step)
+    return tuple(reversed(urgent)), tuple(reversed(others))
+
+
+def _needed(step: Step, needs: Needs | None) -> set[str]:
+    return {name for change in step.changes for name in (needs or {}).get(change.package, ())}
 
 
 def split(changes: Sequence[Change], needs: Needs | None) -> tuple[Step, ...]:
@@ -78,19 +110,22 @@ def split(changes: Sequence[Change], needs: Needs | None) -> tuple[Step, ...]:
     return tuple(Step(tuple(change for change in changes if change.name in part)) for part in parts)
 
 
-def bundle(steps: Sequence[Step], least: int) -> tuple[Step, ...]:
-    """Join neighbouring steps until each has ``least`` changes; the last one may have fewer.
+def part_of(whole: Sequence[Change], answer: Answer) -> tuple[Change, ...] | None:
+    """Return which changes of ``whole`` an answer about a part of the updates makes, in their order.
 
-    A step in order with those before it is as self-contained as they are. Each call of a package manager
-    costs seconds of its own, and eighty calls for eighty packages are slower than anybody waits for.
+    Args:
+        whole: What the resolver does with all of them.
+        answer: Of the same resolver, on the same machine, with some of them left out.
+
+    Returns:
+        What leaves a whole system behind when it is made alone, and when the rest follows; ``None`` where the
+        answer is none, or does anything that ``whole`` does not.
     """
-    found: list[Step] = []
-    for step in steps:
-        if found and len(found[-1].changes) < least:
-            found[-1] = Step(found[-1].changes + step.changes)
-        else:
-            found.append(step)
-    return tuple(found)
+    if answer.exit_code not in exit_codes.WELL:
+        return None
+    made = {change.transition for change in answer.changes}
+    part = tuple(change for change in whole if change.transition in made)
+    return part if len(part) == len(made) else None
 
 
 def _components(names: Sequence[str], edges: Mapping[str, set[str]]) -> list[frozenset[str]]:

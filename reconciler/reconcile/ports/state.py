@@ -10,6 +10,7 @@ from reconciler.planning.gates.types import FailedApply, SignedBy
 from reconciler.planning.notices.events import LastRun, PastRun, Route, Snapshot
 from reconciler.planning.notices.missed_windows import WindowWatch
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
+from reconciler.planning.runs.costs import Took
 from reconciler.planning.runs.execution import Unfetched
 from reconciler.planning.text.wording import minute
 
@@ -48,6 +49,7 @@ class State:
         used: Digests of plans that were applied, the latest last.
         reboots: When this host was rebooted by us, the latest last.
         recent: The runs of the last days, the latest last.
+        took: How long the last steps took, the latest last.
         outside: What no run changed, from before it is reported until it is told.
         watch: What is known of the windows that are open or passed.
         pin: Which guest this is the state of, ``None`` of a host, and before the first look.
@@ -74,6 +76,7 @@ class State:
     used: tuple[str, ...] = field(default=(), metadata=_of(RUNS))
     reboots: tuple[datetime, ...] = field(default=(), metadata=_of(RUNS))
     recent: tuple[PastRun, ...] = field(default=(), metadata=_of(RUNS))
+    took: tuple[Took, ...] = field(default=(), metadata=_of(RUNS))
     watch: WindowWatch = field(default_factory=WindowWatch, metadata=_of(RUNS))
     outside: tuple[str, ...] = field(default=(), metadata=_of(NOTICES))
 
