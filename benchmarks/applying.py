@@ -1,4 +1,4 @@
-"""Applying all updates that this machine waits for, on copies of it, beside apt doing the same."""
+"""Applying all updates that this machine waits for, on copies of it, beside apt and unattended-upgrade."""
 
 import contextlib
 import os
@@ -14,6 +14,7 @@ from benchmarks.bench import Bench, Row, cpu, cpu_more, cpu_ratio, wall, wall_mo
 from benchmarks.installation import PATH, ROOT
 from benchmarks.measure import Command, SpoiledError
 
+_THIRD = 0.333
 FEWEST = 20
 """Fewer updates than this say nothing about a usual patch night."""
 
@@ -38,9 +39,9 @@ windows:
   - {{start: "{start}", duration: 48h}}
 """
 _LATER, _NOW = "2099-01-01 00:00", "*-*-* 00:00"
-# As Debian installs apt: container images keep the lists compressed, no cache and no archives. Then all
-# packages are fetched, patchledger ticks outside of its window, as a host does for days, and policy opens it;
-# the last line says what there is to do.
+# As Debian installs apt: container images keep the lists compressed, no cache and no archives. Then
+# unattended-upgrade comes in, if it can be had, all packages are fetched, patchledger ticks outside of its
+# window, as a host does for days, and policy opens it; the last line says what there is to do.
 PREPARE = """\
 set -eu
 rm -f /etc/apt/apt.conf.d/docker-*
@@ -51,6 +52,10 @@ for file in *.lz4 *.gz *.xz *.zst; do
     touch -r "$file" "${file%.*}"
     rm "$file"
 done
+apt-get -qq -y --no-install-recommends install unattended-upgrades >/dev/null || echo "no unattended-upgrade"
+printf '%s\n' '#clear Unattended-Upgrade::Origins-Pattern;' '#clear Unattended-Upgrade::Allowed-Origins;' \
+    'Unattended-Upgrade::Origins-Pattern { "site=*"; };' \
+    'DPkg::Options { "--force-confdef"; "--force-confold"; };' >/etc/apt/apt.conf.d/99benchmark
 apt-get -qq -y --download-only dist-upgrade >/dev/null
 "$1" --config "$2" run >/dev/null
 git -C "$3" update-ref refs/heads/main refs/heads/open
@@ -106,11 +111,14 @@ class Pair:
 
     Attributes:
         first: As ``mine``, by a patchledger that has never run before.
+        unattended: unattended-upgrade with its own defaults (``MinimalSteps``), which may take every update;
+            ``None`` where it cannot be had.
     """
 
     mine: Command
     first: Command
     plain: Command
+    unattended: Command | None
     changes: int
 
 
@@ -128,19 +136,42 @@ def apply(bench: Bench) -> Iterator[Row]:
 
 
 def apply_steps(bench: Bench) -> Iterator[Row]:
-    """The same with ``steps: minimal``, which takes minutes: a step for almost each change."""
+    """The same with ``steps: minimal``, the default."""
     with _prepared(bench, "apply-steps", "minimal") as pair:
         if pair is not None:
-            turns = bench.turns(pair.mine, pair.plain, runs=1)
-            for figure, ratio in (("wall ÷", wall_ratio), ("CPU ÷", cpu_ratio)):
-                found = turns.each(ratio, pair.mine, pair.plain)
-                yield Row(
-                    "apply-steps", f"{figure} `apt-get dist-upgrade`, {pair.changes} changes", found, "×"
-                )
+            yield from _in_few_steps(bench, pair)
+
+
+def _in_few_steps(bench: Bench, pair: Pair) -> Iterator[Row]:
+    turns = bench.turns(pair.mine, pair.plain, runs=_turns(bench))
+    for figure, ratio in (("wall ÷", wall_ratio), ("CPU ÷", cpu_ratio)):
+        found = turns.each(ratio, pair.mine, pair.plain)
+        what = f"{figure} `apt-get dist-upgrade`, {pair.changes} changes"
+        yield Row("apply-steps", what, found, "×", 1.4, 1.2)
+    yield Row("apply-steps", "wall of `apt-get dist-upgrade`", turns.each(wall, pair.plain), "s")
+    yield Row("apply-steps", "CPU of `apt-get dist-upgrade`", turns.each(cpu, pair.plain), "s")
+    yield from _beside_unattended(bench, "apply-steps", pair, _THIRD)
+
+
+def _beside_unattended(bench: Bench, name: str, pair: Pair, budget: float | None) -> Iterator[Row]:
+    """Compare with unattended-upgrade in a third of the turns: each takes as long as some of the others."""
+    if pair.unattended is None:
+        bench.note(
+            f"`{name}` was not compared with unattended-upgrade, which could not be installed in a copy"
+        )
+        return
+    turns = bench.turns(pair.mine, pair.unattended, runs=max(1, _turns(bench) // 3), warm=True)
+    for figure, ratio in (("wall ÷", wall_ratio), ("CPU ÷", cpu_ratio)):
+        found = turns.each(ratio, pair.mine, pair.unattended)
+        yield Row(name, f"{figure} `unattended-upgrade`, {pair.changes} changes", found, "×", budget)
+
+
+def _turns(bench: Bench) -> int:
+    return max(1, bench.runs // 3)
 
 
 def _in_one_step(bench: Bench, pair: Pair) -> Iterator[Row]:
-    turns = bench.turns(pair.mine, pair.plain, pair.first, runs=max(3, bench.runs // 5))
+    turns = bench.turns(pair.mine, pair.plain, pair.first, runs=_turns(bench))
     for figure, how, unit, budget in (
         ("wall ÷", wall_ratio, "×", 1.05),
         ("CPU ÷", cpu_ratio, "×", 1.05),
@@ -153,6 +184,7 @@ def _in_one_step(bench: Bench, pair: Pair) -> Iterator[Row]:
     yield Row("apply", "CPU more, where patchledger has never run before", found, "s")
     yield Row("apply", "wall of `apt-get dist-upgrade`", turns.each(wall, pair.plain), "s")
     yield Row("apply", "CPU of `apt-get dist-upgrade`", turns.each(cpu, pair.plain), "s")
+    yield from _beside_unattended(bench, "apply", pair, None)
 
 
 @contextlib.contextmanager
@@ -206,10 +238,15 @@ def _pair(copies: Copies, patchledger: str, config: Path, told: str) -> Pair:
         raise SpoiledError(f"apt does not say what it would do: {told.strip()[-500:]}")
     changes = sum(map(int, found.groups()))
     run, says = (patchledger, "--config", str(config), "run"), f"applied {changes} changes"
+    has_unattended = "no unattended-upgrade" not in told.splitlines()
+    unattended = ("/usr/bin/unattended-upgrade", "--verbose")
     forgetful = ("/bin/sh", "-c", 'rm -r "$0" && exec "$@"', str(config.parent / "state"))
     return Pair(
         copies.command("patchledger run", *run, says=says),
         copies.command("patchledger run, the first of all", *forgetful, *run, says=says),
         copies.command("apt-get dist-upgrade", *_PLAIN, says=found.group()),
+        copies.command("unattended-upgrade", *unattended, says="All upgrades installed")
+        if has_unattended
+        else None,
         changes,
     )

@@ -74,9 +74,9 @@ class Bench:
         """Return a command with the environment all measured processes get."""
         return Command(name, argv, self.installation.env, says)
 
-    def turns(self, *commands: Command, runs: int | None = None) -> Turns:
-        """Measure commands in turn."""
-        return in_turn(commands, self.runs if runs is None else runs, self.output)
+    def turns(self, *commands: Command, runs: int | None = None, warm: bool = False) -> Turns:
+        """Measure commands in turn; a turn that was spoiled and made again is noted."""
+        return in_turn(commands, self.runs if runs is None else runs, self.output, self.note, warm=warm)
 
 
 def cpu(sample: Sample) -> float:

@@ -105,11 +105,38 @@ class Turns:
         return Spread.of([figure(*(turn[place] for place in places)) for turn in self.samples])
 
 
-def in_turn(commands: Sequence[Command], runs: int, output: Path) -> Turns:
+def in_turn(
+    commands: Sequence[Command],
+    runs: int,
+    output: Path,
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    warm: bool = False,
+) -> Turns:
     """Measure all commands ``runs`` times in turn, after one turn that only warms up.
 
+    A turn in which something went wrong counts for nothing and is made again, whole, since its parts are
+    compared; twice, and once more for every five turns.
+
+    Args:
+        commands: In the order of a turn.
+        runs: Turns that count.
+        output: File for what they print.
+        tell: Is told why a turn is made again.
+        warm: No turn is needed to warm up.
+
     Raises:
-        SpoiledError: A process failed or did something else.
+        SpoiledError: Too many turns were spoiled.
     """
-    turns = [tuple(measure(command, output) for command in commands) for _ in range(runs + 1)]
-    return Turns(tuple(commands), tuple(turns[1:]))
+    turns: list[tuple[Sample, ...]] = []
+    first = 0 if warm else 1
+    spare = 2 + runs // 5
+    while len(turns) < first + runs:
+        try:
+            turns.append(tuple([measure(command, output) for command in commands]))
+        except SpoiledError as error:
+            if not spare:
+                raise
+            spare -= 1
+            tell(f"a turn is made again, since {error}")
+    return Turns(tuple(commands), tuple(turns[first:]))

@@ -13,7 +13,7 @@ from benchmarks.__main__ import measured
 from benchmarks.applying import Copies
 from benchmarks.bench import Bench, Row
 from benchmarks.installation import Installation
-from benchmarks.measure import Command, Sample, SpoiledError, Spread, Turns, measure
+from benchmarks.measure import Command, Sample, SpoiledError, Spread, Turns, in_turn, measure
 from reconciler.gitops.revision import read_folder
 from reconciler.policy.budgets import CALENDAR_LINES, DOCUMENTS, OCCURRENCES
 from reconciler.policy.load import Revision, load
@@ -82,6 +82,28 @@ def test_a_process_that_does_something_else_is_not_measured(tmp_path: Path, scri
 def test_a_process_may_be_expected_to_end_otherwise(tmp_path: Path) -> None:
     shell = Command("no", ("/bin/sh", "-c", "echo there is a plan; exit 1"), {}, "a plan", code=1)
     assert measure(shell, tmp_path / "out").wall > 0
+
+
+def test_a_spoiled_turn_is_made_again_whole_and_told(tmp_path: Path) -> None:
+    marker, log = tmp_path / "spoiled", tmp_path / "log"
+    once = f"echo a >>{log}; [ $(wc -l <{log}) -ne 3 ] || exit 1"
+    commands = (
+        Command("sound", ("/bin/sh", "-c", f"echo b >>{marker}")),
+        Command("once", ("/bin/sh", "-c", once)),
+    )
+    told: list[str] = []
+    turns = in_turn(commands, 3, tmp_path / "out", told.append)
+    assert [len(turn) for turn in turns.samples] == [2, 2, 2]
+    # One turn to warm up, three that count, one that was spoiled: both of its commands were run once more.
+    assert (len(marker.read_text().split()), len(log.read_text().split())) == (5, 5)
+    assert [one.split(" and said")[0] for one in told] == ["a turn is made again, since once ended with 1"]
+
+
+def test_turns_are_not_made_again_for_ever(tmp_path: Path) -> None:
+    told: list[str] = []
+    with pytest.raises(SpoiledError, match="wrong ended with 3"):
+        in_turn((Command("wrong", ("/bin/sh", "-c", "exit 3")),), 10, tmp_path / "out", told.append)
+    assert len(told) == 4
 
 
 def test_what_is_done_to_a_copy_of_this_machine_is_forgotten(tmp_path: Path) -> None:
