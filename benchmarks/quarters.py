@@ -347,8 +347,8 @@ class Week:
     ) -> tuple[RunRecord, PackageWorld]:
         made, _, judged = announced
         plan, inputs = judged.plan, made.inputs
-        if not isinstance(judged.decision, Apply) or len(plan.transaction) != OFFERED:
-            raise SystemExit(f"nothing would be done: {judged.decision}")
+        if not isinstance(judged.ordinary.decision, Apply) or len(plan.transaction) != OFFERED:
+            raise SystemExit(f"nothing would be done: {judged.ordinary.decision}")
         after = self._world.apply(plan.transaction)
         begun, ended = opening + 2 * _MINUTE, opening + 20 * _MINUTE
         step = StepRecord(
@@ -360,7 +360,7 @@ class Week:
             0,
             "",
             policy=PolicySeen(made.policy_commit, begun),
-            asked=GatesAsked.of(inputs, judged.gates, begun),
+            asked=GatesAsked.of(inputs, judged.ordinary.gates, begun),
         )
         moved = difference(
             made.observation.installed, after.observe(ended).installed, plan.transaction, "apt"

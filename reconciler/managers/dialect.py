@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from traceback import walk_tb
 from typing import TypeVar
 
@@ -187,8 +186,10 @@ def read_answer(
         return Answer((), exit_code=codes.STALE, message=failure(dialect, sections).message)
     if sections.exit_code not in _ANSWERS:
         raise failure(dialect, sections)
-    reads = read_unused if UNUSED in sections.by_name else partial(dialect.answer, offers=offers)
-    answer = _at_the_door(sections, reads)
+    is_of_unused = UNUSED in sections.by_name
+    answer = _at_the_door(
+        sections, lambda told: read_unused(told) if is_of_unused else dialect.answer(told, offers)
+    )
     if said := contradiction(answer.changes, installed):
         raise Unparsable(f"{dialect.name}'s plan contradicts what is installed: {said}", dialect.hint)
     return answer

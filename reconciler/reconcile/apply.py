@@ -266,7 +266,6 @@ class Applier:
             manager=observation.manager,
             before=observation.installed,
             steps=cut.steps,
-            notes=cut.notes,
             exclude=asked.exclude,
             block=asked.block,
             without=asked.without,
@@ -277,7 +276,7 @@ class Applier:
             deadline=decision.deadline,
             exceptional=recording.inputs.break_glass,
             freeze=ruling.freeze,
-            notes=_let_through(ruling.freeze),
+            notes=(*_let_through(ruling.freeze), *cut.notes),
         )
 
     def _begin(self, journal: Journal) -> tuple[Journal, Ending | None]:
