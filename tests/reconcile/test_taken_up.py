@@ -202,7 +202,8 @@ class Machine:
         raise NotArrangedError(question)
 
     def needs(self, changes: Sequence[Change]) -> Needs | None:
-        raise NotArrangedError(changes)
+        together = {one: tuple(each.name for each in step.changes) for step in STEPS for one in step.changes}
+        return {change.package: together[change] for change in changes}
 
     def download(self, instruction: Instruction, folder: Path) -> Execution:
         raise NotArrangedError(instruction, folder)
@@ -292,7 +293,8 @@ def assessment_of(**settings: object) -> Assessment:
     changes = tuple(change for step in STEPS for change in step.changes)
     plan = Plan(changes, (), "sha256:" + "a" * 64)
     recording = record(observation, (), INPUTS, FACTS, program="patchledger 1", now=AT)
-    chosen = Settings.model_validate({"steps": "single", "health": {"settle": "0s"}, **settings})
+    # Too little for all three, by what is known of a host that has done nothing yet.
+    chosen = Settings.model_validate({"step_time": "9s", "health": {"settle": "0s"}, **settings})
     host = replace(effective(), settings=chosen)
     judged = judged_of(plan, INPUTS, AT, by=host)
     finding = Finding(recording, judged, None, host, build_report(recording, host, judged))
