@@ -32,6 +32,7 @@ from reconciler.managers.dialect import Seen
 from reconciler.managers.machine import (
     digest_of,
     read_filesystems,
+    read_kernels,
     read_lock_holder,
 )
 from reconciler.managers.sections import (
@@ -288,6 +289,7 @@ def _health(sections: Sections, installed: Sequence[Installed]) -> Health:
         broken=() if broken else _unmet(sections.get("dependencies")),
         lock_holder=read_lock_holder(sections.need("locks"), _APT_PROGRAMS),
         filesystems=tuple(read_filesystems(sections.need("filesystems"))),
+        kernels=read_kernels(sections.need("filesystems")),
     )
 
 

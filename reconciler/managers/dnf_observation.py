@@ -24,6 +24,7 @@ from reconciler.managers.dnf_successors import successors_of
 from reconciler.managers.machine import (
     digest_of,
     read_filesystems,
+    read_kernels,
     read_lock_holder,
     unless_unanswered,
 )
@@ -298,6 +299,7 @@ def _health(sections: Sections) -> Health:
         broken=read_unsatisfied(sections.get("dependencies")),
         lock_holder=read_lock_holder(sections.need("locks"), _PROGRAMS),
         filesystems=tuple(read_filesystems(sections.need("filesystems"))),
+        kernels=read_kernels(sections.need("filesystems")),
     )
 
 

@@ -5,7 +5,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from reconciler.managers.sections import Section, Sections, number, pairs, unparsed, whole
-from reconciler.planning.facts.observation import ClockState, Facts, Filesystem, Reboot, RebootNeed
+from reconciler.planning.facts.observation import (
+    BootKernel,
+    ClockState,
+    Facts,
+    Filesystem,
+    Reboot,
+    RebootNeed,
+)
 from reconciler.policy.machine_ids import machine_id_of
 
 
@@ -66,6 +73,8 @@ def read_filesystems(section: Section) -> Iterator[Filesystem]:
     """Read ``[filesystems]``: blocks free for an ordinary user, blocks in all, size of a block, path."""
     for line in section.lines:
         match line.split(" ", 3):
+            case [_, _, "file", _]:
+                pass  # One in /boot, as read_kernels reads it.
             case [free, blocks, size, path]:
                 block = whole(section, line, size)
                 yield Filesystem(
@@ -73,6 +82,24 @@ def read_filesystems(section: Section) -> Iterator[Filesystem]:
                 )
             case _:
                 raise unparsed(section, line)
+
+
+_BOOT_FILE = re.compile(r"/(?:vmlinuz|initrd\.img|initrd|initramfs|System\.map|config)-([0-9].*?)(?:\.img)?")
+
+
+def read_kernels(section: Section) -> tuple[BootKernel, ...]:
+    """Read the files of ``/boot`` in ``[filesystems]``, a line each: size, a dash, "file", and its path."""
+    sizes: dict[str, int] = {}
+    for line in section.lines:
+        match line.split(" ", 3):
+            case [size, _, "file", path]:
+                named = _BOOT_FILE.fullmatch(path[path.rfind("/") :])
+                # A rescue image is of no release, and stays.
+                if named is not None and not named[1].startswith("0-rescue"):
+                    sizes[named[1]] = sizes.get(named[1], 0) + whole(section, line, size)
+            case _:
+                pass
+    return tuple(BootKernel(release, sizes[release]) for release in sorted(sizes))
 
 
 def read_clock(section: Section) -> ClockState:

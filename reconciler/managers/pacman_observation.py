@@ -17,6 +17,7 @@ from reconciler.managers.dialect import Seen
 from reconciler.managers.machine import (
     digest_of,
     read_filesystems,
+    read_kernels,
     read_lock_holder,
 )
 from reconciler.managers.pacman_formats import LocalPackage, SyncPackage, records, rows
@@ -200,6 +201,7 @@ def _health(sections: Sections, found: Sequence[LocalPackage]) -> Health:
         broken=unmet,
         lock_holder=read_lock_holder(sections.need("locks"), _NOBODY),
         filesystems=tuple(read_filesystems(sections.need("filesystems"))),
+        kernels=read_kernels(sections.need("filesystems")),
     )
 
 

@@ -44,6 +44,3 @@ def unfollowed(settings: Settings | Policy) -> Iterator[Unfollowed]:
         message = "has no effect in this version: no snapshot is taken"
         hint = "leave it out; `on_failure: rollback` goes back to earlier packages"
         yield Unfollowed(("snapshot",), message, hint, holds=False)
-    if settings.autoremove not in (None, "none"):
-        message = "has no effect in this version: nothing is removed because it is unused"
-        yield Unfollowed(("autoremove",), message, "leave it out", holds=False)

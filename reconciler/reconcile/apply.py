@@ -27,6 +27,7 @@ from reconciler.planning.runs.costs import Pace, Took
 from reconciler.planning.runs.execution import Execution, Instruction, automatic_after, automatic_in
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.planning.runs.journal import Journal, Phase, Shift
+from reconciler.planning.runs.old_first import without_unused
 from reconciler.planning.runs.record import (
     GUEST_AWAY,
     GUEST_GONE,
@@ -423,6 +424,10 @@ class Applier:
         comes = tuple(change for change in changes if change.to_version is not None)
         goes = tuple(change for change in changes if change.to_version is None)
         journal, execution = self._undo(journal, changes)
+        fewer = without_unused(changes, journal.steps)
+        if execution.exit_code == exit_codes.GONE and fewer and fewer != changes:
+            # What nothing needed, and nobody has any more, must not keep back what is needed.
+            return self._back(journal, fewer)
         if execution.exit_code != exit_codes.UNRESOLVED or not comes or not goes:
             return journal, execution
         journal, first = self._undo(journal, comes)

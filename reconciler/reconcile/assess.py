@@ -63,7 +63,7 @@ from reconciler.planning.resolving.sources import SourcesAsked
 from reconciler.planning.runs.record import NOTHING_TO_WORK_WITH, PolicySeen, RunResult
 from reconciler.policy import windows
 from reconciler.policy.deadlines import limits_of
-from reconciler.policy.documents import DEFAULTS, Deadlines
+from reconciler.policy.documents import DEFAULTS, Autoremove, Deadlines
 from reconciler.policy.load import Revision, load
 from reconciler.policy.managers import ManagerTraits, traits_of
 from reconciler.policy.match import HostFacts
@@ -386,6 +386,7 @@ class Assessor:
             clock=self.clock.state(),
             first_seen=_dated(replace(seen, first_seen=state.first_seen), None, now),
             quarantined=_standing(state.quarantine, in_force.state.commit, seen, now),
+            unneeded=state.unneeded,
         )
 
     def _match(self, revision: Revision | None, seen: Observation) -> tuple[HostFacts, Effective | None]:
@@ -751,12 +752,16 @@ def _without_effect(
     if notifiers is not None:
         messages.append(without_notifier((one.to for one in settings.notify), notifiers))
     messages += undelivered
-    if settings.autoremove != "none" and settings.action == "apply":
-        messages.append(
-            f"autoremove: {settings.autoremove} has no effect in this version; nothing is removed for it"
-        )
+    messages.append(_no_kernels(settings.autoremove, traits))
     if message := "; ".join(filter(None, messages)):
         yield Condition(ConditionType.SETTING_WITHOUT_EFFECT, True, "NotSupported", message)
+
+
+def _no_kernels(autoremove: Autoremove, traits: ManagerTraits) -> str:
+    """Say that no old kernels can go here; empty where they can, or need not."""
+    if autoremove == "kernels" and not traits.drops_kernels:
+        return f"{traits.name} keeps one version of a kernel, so autoremove: kernels removes nothing here"
+    return ""
 
 
 def _unreachable_deadline(deadline: Deadlines, traits: ManagerTraits) -> str:

@@ -18,6 +18,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.planning.facts.observation import Change, Question
 from reconciler.planning.gates.types import Step
 from reconciler.planning.runs.costs import Pace
+from reconciler.planning.runs.old_first import old_first
 from reconciler.planning.runs.steps import Needs, is_own, own_last, part_of, security_first, split
 from reconciler.planning.text.wording import listed
 from reconciler.policy.documents import Settings
@@ -61,10 +62,14 @@ class Cutter:
         """Return the steps that make ``changes``.
 
         Args:
-            changes: A transaction, in the resolver's order.
-            question: Whose answer it is.
+            changes: A transaction, in the resolver's order. What nothing needs any more is a step before all.
+            question: Whose answer it is, but for that.
         """
-        whole = tuple(changes)
+        going, others = old_first(changes)
+        found = self._cut(others, question)
+        return replace(found, steps=(*([Step(going)] if going else ()), *found.steps))
+
+    def _cut(self, whole: tuple[Change, ...], question: Question) -> Cut:
         if self.settings.steps == "single" or len(whole) <= 1:
             return Cut((Step(whole),) if whole else ())
         try:

@@ -4,10 +4,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from reconciler.planning.facts.observation import Observation, Quarantined, RefreshOutcome
+from reconciler.planning.facts.unneeded import UnneededSeen
 from reconciler.planning.gates.types import FailedApply
 from reconciler.planning.notices.events import Event, LastRun, PastRun, Route
 from reconciler.planning.notices.message import PackageLine
 from reconciler.planning.notices.missed_windows import refused, served
+from reconciler.planning.resolving.unneeded import done_by, seen_after
 from reconciler.planning.runs.costs import measured
 from reconciler.planning.runs.journal import Phase
 from reconciler.planning.runs.record import (
@@ -53,7 +55,15 @@ def after_look(state: State, assessment: Assessment) -> State:
         if assessment.finding.effective is None
         else routes_of(assessment.finding.effective),
         watch=assessment.watch,
+        unneeded=_unneeded(state, assessment),
     )
+
+
+def _unneeded(state: State, assessment: Assessment) -> UnneededSeen | None:
+    recording, effective = assessment.finding.recording, assessment.finding.effective
+    if effective is None:
+        return state.unneeded
+    return seen_after(recording.observation, recording.exchanges, effective)
 
 
 def after_run(state: State, performed: Performed, log_excerpt: str) -> State:
@@ -95,6 +105,7 @@ def after_run(state: State, performed: Performed, log_excerpt: str) -> State:
         recent=tuple(recent[-_REMEMBERED:]),
         took=measured(record.steps, performed.journal.transaction, state.took),
         watch=watch,
+        unneeded=done_by(state.unneeded, record.run) if record.difference.changed else state.unneeded,
     )
 
 

@@ -17,6 +17,7 @@ from reconciler.planning.reporting.ailments import failures
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import to_json
 from reconciler.planning.resolving.dispositions import ConditionType
+from reconciler.planning.resolving.unneeded import is_removal_of_unused
 from reconciler.planning.runs.journal import Phase
 from reconciler.planning.runs.log import excerpt
 from reconciler.planning.runs.record import PASSING, RunOutcome, RunRecord, run_json
@@ -231,15 +232,32 @@ class Ticker:
         return self._go_down(course).done
 
     def _applied(self, course: _Course) -> _Course:
-        """Apply the plan; where only some of it kept the rest from beginning, plan and apply that as well."""
+        """Apply the plan; where only some of it kept the rest from beginning, plan and apply that as well.
+
+        So is what nothing needs any more since: it is a plan of its own.
+        """
         for _ in range(MOST_APPLIES):
             performed = self._apply(course)
             course = self._after(course, performed)
-            if performed is None or course.is_blind or not performed.record.leaves_rest:
+            if performed is None or course.is_blind:
+                break
+            if self._leaves_unused(course, performed):
+                continue
+            if not performed.record.leaves_rest:
                 break
             if course.done.assessment.leading.plan.digest == performed.record.digest:
                 break  # What was named is not what stands in the way of the rest.
         return course
+
+    def _leaves_unused(self, course: _Course, performed: Performed) -> bool:
+        """Say whether a run went well, and all that is planned now is what nothing needs any more since."""
+        is_done = performed.record.outcome is RunOutcome.APPLIED
+        planned = course.done.assessment.leading.plan
+        return (
+            is_done
+            and is_removal_of_unused(planned.transaction)
+            and planned.digest != performed.record.digest
+        )
 
     def _begun(self, break_glass: BreakGlass | None) -> _Course:
         """Bring to an end what an earlier tick began, look, report, and fetch ahead."""

@@ -912,9 +912,14 @@ lock_holders() { # FILE...
     done
 }
 
+# What a kernel takes in /boot no package says: its initramfs is made there.
 filesystems_of() { # FOLDER...
     for path in "$@"; do
         [ ! -d "$path" ] || stat -f -c '%a %b %S %n' "$path"
+        case $path in */boot) ;; *) continue ;; esac
+        for file in "$path"/vmlinuz-* "$path"/init*-* "$path"/System.map-* "$path"/config-*; do
+            [ ! -f "$file" ] || stat -c '%s - file %n' "$file"
+        done
     done
 }
 

@@ -535,10 +535,10 @@ def test_a_damaged_journal_stops_everything_and_is_never_deleted(host: Site, mac
 
 
 def test_what_this_version_cannot_promise_is_not_done_without_it(host: Site, machine: AptLab) -> None:
-    want(host, "plain", policy="snapshot: required\nautoremove: kernels\n")
+    want(host, "plain", policy="snapshot: required\n")
     done = tick(host)
     assert (done.report.decision.outcome, done.runs) == ("unhealthy", ())
-    assert {"SnapshotUnavailable", "SettingWithoutEffect"} <= {one.type for one in done.report.conditions}
+    assert "SnapshotUnavailable" in {one.type for one in done.report.conditions}
     assert machine.versions()["plain"] == "1.0"
 
 

@@ -9,9 +9,21 @@ RUNNING = platform.release()
 """apt never lets the running kernel go, and what runs is this machine's."""
 
 
-def kernel(release: str, version: str, **more: str) -> Deb:
-    """Return a kernel as Debian names it, or what goes with one."""
-    return Deb(f"linux-image-{release}", version, fields={"Section": "kernel", **more})
+# Where a test measures /boot, a kernel has an image and makes an initramfs, as on a real machine.
+MEASURED = "boot/measured"
+IMAGE, INITRAMFS = 8, 15
+"""In MiB."""
+_POSTINST = f"""\
+[ -e "$DPKG_ROOT/{MEASURED}" ] && [ "$1" = configure ] || exit 0
+head -c {IMAGE}M /dev/zero >"$DPKG_ROOT/boot/vmlinuz-@" || exit 1
+head -c {INITRAMFS}M /dev/zero >"$DPKG_ROOT/boot/initrd.img-@" || exit 1"""
+_POSTRM = 'rm -f "$DPKG_ROOT/boot/vmlinuz-@" "$DPKG_ROOT/boot/initrd.img-@"'
+
+
+def kernel(release: str, version: str) -> Deb:
+    """Return a kernel as Debian names it."""
+    scripts = {"postinst": _POSTINST.replace("@", release), "postrm": _POSTRM.replace("@", release)}
+    return Deb(f"linux-image-{release}", version, fields={"Section": "kernel"}, scripts=scripts)
 
 
 KERNELS: Sequence[Deb] = tuple(
@@ -33,15 +45,15 @@ APT::VersionedKernelPackages { "linux-.*"; ".*-modules"; };"""
 """What Debian configures of it."""
 
 
-def arrange_kernels(lab: AptLab, *, rule: str = RULE) -> None:
+def arrange_kernels(lab: AptLab, *, rule: str = RULE, has_running: bool = True) -> None:
     """Install four kernels that a person did not ask for, the running one, and what needs the newest."""
     lab.configure(rule)
-    running = kernel(RUNNING, "1.0")
+    running = (kernel(RUNNING, "1.0"),) if has_running else ()
     meta = Deb("linux-image-amd64", "6.1.13-1", fields={"Depends": KERNELS[-1].name})
-    lab.publish(MAIN, *KERNELS, running, meta)
+    lab.publish(MAIN, *KERNELS, *running, meta)
     lab.refresh()
-    lab.install(*KERNELS, running, meta)
-    lab.mark_auto(*(one.name for one in KERNELS), running.name)
+    lab.install(*KERNELS, *running, meta)
+    lab.mark_auto(*(one.name for one in (*KERNELS, *running)))
 
 
 def arrange_unused(lab: AptLab, *, before: int, by_update: int) -> None:

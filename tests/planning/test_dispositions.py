@@ -460,11 +460,12 @@ def written_in(pattern: str, *modules: str) -> set[str]:
 
 
 def test_the_reference_lists_every_disposition_code_and_condition() -> None:
-    codes = written_in(r'Reason\(\s*"([a-z-]+)"', "reasons.py", "plan.py")
+    codes = written_in(r'Reason\(\s*"([a-z-]+)"', "reasons.py", "plan.py", "unneeded_words.py")
     needs = {f"needs-{fate}" for fate in ("blocked", "held", "not-selected", "too-young")}
     assert first_column("Reason codes") == codes | needs
     assert first_column("Dispositions") == set(Disposition)
-    found = written_in(r"Condition\(\s*ConditionType\.([A-Z_]+)", "conditions.py")
+    told = ("conditions.py", "unneeded_words.py", "boot.py")
+    found = written_in(r"Condition\(\s*ConditionType\.([A-Z_]+)", *told)
     assert first_column("Conditions") == {ConditionType[name] for name in found}
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.planning.facts.observation import ClockState, Filesystem, Health
 from reconciler.planning.gates.decision import conclude, evaluate, may_pass_unseen, next_instant
-from reconciler.planning.gates.gates import BOOT_MARGIN, CLOCK_TOLERANCE, SPACE_MARGIN
+from reconciler.planning.gates.gates import CLOCK_TOLERANCE, SPACE_MARGIN
 from reconciler.planning.gates.types import (
     Apply,
     BreakGlass,
@@ -36,6 +36,7 @@ from reconciler.planning.gates.types import (
     WindowState,
 )
 from reconciler.planning.resolving.approval import ApprovalText
+from reconciler.planning.resolving.boot import BOOT_MARGIN
 from reconciler.planning.resolving.dispositions import Condition, ConditionType, Plan
 from reconciler.planning.text.layout import UnknownWord
 from reconciler.policy.windows import Freeze, Occurrence

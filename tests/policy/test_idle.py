@@ -152,7 +152,6 @@ IDLE: dict[str, dict[str, str]] = {
         "rollouts/r.yaml": "kind: Rollout\nname: r\nrings: [{name: a}, {name: b}]\n",
         **HOSTS,
     },
-    "what is removed by itself": {**WORKING, "policies/p.yaml": policy("autoremove: kernels\n")},
     "documents that nothing names": {
         **WORKING,
         "schedules/other.yaml": MIDNIGHT.replace("night", "other"),

@@ -12,6 +12,7 @@ from typing import Literal
 
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.package import Identified, PackageId, Transition
+from reconciler.planning.facts.unneeded import UnneededSeen
 from reconciler.planning.text.layout import since
 
 
@@ -207,6 +208,19 @@ class Filesystem:
 
 
 @dataclass(frozen=True, slots=True)
+class BootKernel:
+    """What one kernel takes in ``/boot``, all its files together.
+
+    Attributes:
+        release: As ``uname -r`` would say it.
+        size: In bytes.
+    """
+
+    release: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """What would make a package run fail or do harm.
 
@@ -215,12 +229,14 @@ class Health:
         broken: Unmet dependencies in the manager's own words; empty when none.
         lock_holder: Who holds the package database now, such as ``apt-get (pid 812)``; empty when nobody.
         filesystems: Those that a run writes to.
+        kernels: Those in ``/boot``, sorted by release.
     """
 
     interrupted: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     lock_holder: str = ""
     filesystems: tuple[Filesystem, ...] = ()
+    kernels: tuple[BootKernel, ...] = since(3, (), is_left_out=True)
 
 
 class RebootNeed(StrEnum):
@@ -490,6 +506,8 @@ class Observation:
             in ``pre.d``; empty where there are none or nobody knows.
         policy_scripts: Names of those of ``scripts`` that came from the policy repository.
         unexplained: What the manager did not say of what is only to explain, and why not, a sentence each.
+        unneeded: What nothing needed any more at the look before, and which run was since; ``None`` where no
+            look asked for it.
     """
 
     at: datetime
@@ -512,6 +530,7 @@ class Observation:
     hooks: str = since(2, "")
     policy_scripts: tuple[str, ...] = since(3, (), is_left_out=True)
     unexplained: tuple[str, ...] = since(3, (), is_left_out=True)
+    unneeded: UnneededSeen | None = since(3, None, is_left_out=True)
 
     @property
     def lists(self) -> datetime | None:

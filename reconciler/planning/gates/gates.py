@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from reconciler.planning.facts.observation import Change, ClockState, Filesystem
+from reconciler.planning.facts.observation import BootKernel, ClockState, Health
 from reconciler.planning.facts.package import Mention
 from reconciler.planning.facts.patience import is_waited_for
 from reconciler.planning.gates.types import (
@@ -28,6 +28,7 @@ from reconciler.planning.gates.types import (
     Slot,
 )
 from reconciler.planning.resolving.approval import ApprovalText
+from reconciler.planning.resolving.boot import boot_need, is_boot, own_boot
 from reconciler.planning.resolving.dispositions import Condition, ConditionType, Plan
 from reconciler.planning.text.wording import listed, mebibytes, minute, short_digest
 from reconciler.policy.values import format_duration
@@ -40,10 +41,6 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 SPACE_MARGIN = 100 * 2**20
 """Bytes that must stay free beyond what the plan is known to need: unpacking writes the new file before the
 old one goes."""
-
-BOOT_MARGIN = 150 * 2**20
-"""Bytes that ``/boot`` must have free for one more kernel with its initial ramdisk, whose size nobody knows
-before it is built."""
 
 
 def pause_gate(pause: Pause | None, now: datetime) -> GateResult:
@@ -165,7 +162,7 @@ def host_gate(inputs: GateInputs, plan: Plan, conditions: Sequence[Condition], n
     if health.lock_holder and not inputs.settings.lock_wait:
         reason = f"the package database is locked by {health.lock_holder}"
         return Closed(GateName.HOST, Outcome.LOCKED, reason)
-    shortage = _shortage(plan, health.filesystems)
+    shortage = _shortage(plan, health)
     if shortage:
         return Closed(GateName.HOST, Outcome.NO_SPACE, shortage)
     return _disturbed(inputs, plan, now)
@@ -231,31 +228,35 @@ def _disturbed(inputs: GateInputs, plan: Plan, now: datetime) -> GateResult:
     return Pass(GateName.HOST, "healthy")
 
 
-def _shortage(plan: Plan, filesystems: Sequence[Filesystem]) -> str:
+def _shortage(plan: Plan, health: Health) -> str:
     """Return the sentence about the first file system that the plan does not fit on, or an empty one.
 
     Paths with equal figures are taken for one file system, so that their needs add up. A device would tell
     less: each subvolume of btrfs has one of its own, and all share the space.
     """
     needs: dict[tuple[int, int], int] = {}
-    for place in filesystems:
+    boot = own_boot(health.filesystems)
+    for place in health.filesystems:
         key = (place.free, place.size)
-        needs[key] = needs.get(key, 0) + _need(plan, place.path, {other.path for other in filesystems})
-    for place in filesystems:
+        paths = {other.path for other in health.filesystems}
+        needs[key] = needs.get(key, 0) + _need(plan, place.path, paths, health.kernels)
+    for place in health.filesystems:
         need = needs[place.free, place.size]
-        if need and place.free < need + SPACE_MARGIN:
-            wanted = mebibytes(need + SPACE_MARGIN)
+        # What a kernel needs there has its own margin.
+        margin = 0 if place is boot else SPACE_MARGIN
+        if need and place.free < need + margin:
+            wanted = mebibytes(need + margin)
             return f"{place.path} has {mebibytes(place.free)} free and {wanted} are needed"
     return ""
 
 
-def _need(plan: Plan, path: str, paths: set[str]) -> int:
+def _need(plan: Plan, path: str, paths: set[str], kernels: Sequence[BootKernel]) -> int:
     """Return the bytes that ``plan`` writes to the file system seen at ``path``."""
     download = sum(change.size or 0 for change in plan.transaction)
     growth = sum(max(change.installed_delta or 0, 0) for change in plan.transaction)
     has_cache = any(_is_cache(other) for other in paths)
-    if path.rstrip("/").endswith("/boot"):
-        return BOOT_MARGIN - SPACE_MARGIN if any(map(_is_new_kernel, plan.transaction)) else 0
+    if is_boot(path):
+        return boot_need(plan.transaction, kernels)
     if _is_cache(path):
         return download
     if path == "/" or "/" not in paths:
@@ -265,10 +266,6 @@ def _need(plan: Plan, path: str, paths: set[str]) -> int:
 
 def _is_cache(path: str) -> bool:
     return "/var/cache" in path
-
-
-def _is_new_kernel(change: Change) -> bool:
-    return change.action == "install" and change.name.startswith(("linux-image", "kernel", "proxmox-kernel"))
 
 
 def _is_tried(failed: FailedApply, inputs: GateInputs, plan: Plan) -> bool:

@@ -26,6 +26,7 @@ from reconciler.planning.gates.types import Decision, GateInputs, GateResult, No
 from reconciler.planning.resolving.approval import digest_of
 from reconciler.planning.resolving.dispositions import Plan
 from reconciler.planning.resolving.plan import make_plan, security_only
+from reconciler.planning.resolving.unneeded import kernels_like
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import SCHEMA_VERSION, is_known, refusal, since
 from reconciler.policy.match import HostFacts
@@ -234,7 +235,7 @@ def resolution_of(recording: Recording) -> str:
     exchanges = (*recording.exchanges, *recording.security_exchanges)
     named = {one.package for one in seen.offers}
     named |= {change.package for exchange in exchanges for change in exchange.answer.changes}
-    known = {
+    known: dict[str, object] = {
         "manager": seen.manager,
         "architecture": seen.facts.architecture,
         "installed": [one for one in seen.installed if one.package in named],
@@ -248,6 +249,17 @@ def resolution_of(recording: Recording) -> str:
             (one.origin, one.name, one.version, f"{one.at:%Y-%m-%d}", one.urgency) for one in seen.first_seen
         ],
     }
+    if any(one.question.is_of_unused for one in exchanges):
+        kernels = {change.package for one in exchanges for change in one.answer.changes if change.unused}
+        known["unneeded"] = seen.unneeded
+        known["kernel"] = seen.facts.kernel
+        known["kernels"] = sorted(
+            {
+                (str(one.package), one.version)
+                for each in kernels
+                for one in kernels_like(each, seen.installed)
+            }
+        )
     return canonical.digest(known, version=recording.schema)
 
 

@@ -39,6 +39,7 @@ _OF_PLANS = (
     "removals",
     "allow_removals",
     "upgrade",
+    "autoremove",
     "approval",
     "deadline",
 )
@@ -101,7 +102,7 @@ class _Planned:
         seen = _seen_under(recording, effective)
         conversation = Conversation.of(seen, effective, at, machine)
         exchanges = (*recording.exchanges, *recording.security_exchanges, *recording.unrestricted)
-        found = conversation.replay(exchanges)
+        found = conversation.replay(exchanges, knows_unused=False)
         if isinstance(found, Resolution):
             return cls(Account.of(conversation, found, seen), None, frozenset())
         guess = estimate(conversation, exchanges)

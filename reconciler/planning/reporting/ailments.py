@@ -226,7 +226,8 @@ def _by_type(condition: Condition) -> Ailment | None:
         ) as kind:
             ailment = _of_machine(kind)
         case (
-            ConditionType.CLOCK_UNCERTAIN
+            ConditionType.BOOT_FILLING
+            | ConditionType.CLOCK_UNCERTAIN
             | ConditionType.EXCEPTION_EXPIRED
             | ConditionType.EXCEPTION_EXPIRING
             | ConditionType.EXCEPTION_UNUSED
@@ -251,6 +252,7 @@ def _by_type(condition: Condition) -> Ailment | None:
             | ConditionType.SNAPSHOT_UNAVAILABLE
             | ConditionType.SOURCE_MISSING
             | ConditionType.STATE_UNSEEN
+            | ConditionType.UNUSED_KEPT
             | ConditionType.VERSION_RANGE_UNJUDGED
             | ConditionType.WINDOW_MISSED
         ):

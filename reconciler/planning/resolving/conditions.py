@@ -11,6 +11,7 @@ from reconciler.planning.facts.observation import (
     RefreshOutcome,
     Source,
 )
+from reconciler.planning.resolving.boot import filling
 from reconciler.planning.resolving.dialogue import Failure, Resolution
 from reconciler.planning.resolving.dispositions import (
     NEEDS_ACCEPTANCE,
@@ -21,6 +22,7 @@ from reconciler.planning.resolving.dispositions import (
 )
 from reconciler.planning.resolving.selection import PlacedException, Rules
 from reconciler.planning.resolving.sources import lacks_only, missing
+from reconciler.planning.resolving.unneeded_words import unused_conditions
 from reconciler.planning.resolving.youth import ripenings, state_ends
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.wording import listed, sentence
@@ -52,7 +54,9 @@ def find_conditions(
         *_explanations(observation),
         *_partial(rules, resolution, updates),
         *_policy(rules),
+        *unused_conditions(resolution.removals, rules),
         *_exceptions(observation, rules, updates),
+        *_boot(observation, resolution),
         _reboot(observation),
     ]
     return tuple(sorted(found, key=lambda condition: condition.type))
@@ -336,6 +340,12 @@ def _unjudged(rules: Rules, updates: Sequence[Update], manager: str) -> Iterator
             " versions it would hold back and for none it would include"
         )
         yield Condition(ConditionType.VERSION_RANGE_UNJUDGED, True, "UnknownOrder", message)
+
+
+def _boot(observation: Observation, resolution: Resolution) -> Iterator[Condition]:
+    found = filling(resolution.changes, observation.health)
+    if found is not None:
+        yield found
 
 
 def _reboot(observation: Observation) -> Condition:

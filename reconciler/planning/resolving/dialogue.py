@@ -27,6 +27,9 @@ names all that stand in one another's way, so what was left out is tried again, 
 what stays out is no more than must. Step 3 explains each by what it needs. Where a package that would come in
 new is too young, all wait for it.
 
+4. Where policy lets go what nothing needs any more: ask what that is, and what the removal of it would do
+   (:mod:`reconciler.planning.resolving.unneeded`).
+
 Answers of steps 0 and 3 are never part of the plan.
 
 An example of five questions. On offer are versions 2 of curl, libssl, nginx, php and tzdata. One exception
@@ -59,6 +62,7 @@ from reconciler.planning.facts.observation import (
     Unmet,
 )
 from reconciler.planning.facts.package import Mention, PackageId
+from reconciler.planning.facts.unneeded import UnneededSeen
 from reconciler.planning.resolving.selection import (
     ExceptionBlock,
     ExceptionHold,
@@ -78,6 +82,7 @@ from reconciler.planning.resolving.selection import (
     moves,
     standings_of,
 )
+from reconciler.planning.resolving.unneeded import NOTHING, Candidates, Removals
 from reconciler.planning.resolving.why_absent import Case, Explanation, KeptBack
 from reconciler.planning.resolving.youth import TooYoung
 from reconciler.planning.text.wording import listed, sentence
@@ -139,6 +144,7 @@ class Resolution:
         failure: Why there is no transaction although something is wanted.
         waiting: What everything waits for, where the manager knows no partial upgrades.
         spared: What a full upgrade would remove, nobody knows for the sake of which update, and must stay.
+        removals: What goes because nothing needs it, which stands first among the changes.
     """
 
     changes: tuple[Change, ...] = ()
@@ -146,6 +152,11 @@ class Resolution:
     failure: Failure | None = None
     waiting: WaitsFor | None = None
     spared: frozenset[PackageId] = frozenset()
+    removals: Removals = NOTHING
+
+    def and_removing(self, removals: Removals) -> "Resolution":
+        """Return it with what goes because nothing needs it."""
+        return replace(self, changes=(*removals.going, *self.changes), removals=removals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,9 +297,17 @@ class _Settled:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Everything the conversation is made from; `talk` holds it."""
+    """Everything the conversation is made from; `talk` holds it.
+
+    Attributes:
+        case: The offers, and what policy says of each.
+        unneeded: What nothing needed any more at the look before.
+        running: Release of the kernel that runs.
+    """
 
     case: Case
+    unneeded: UnneededSeen | None = None
+    running: str = ""
 
     @property
     def rules(self) -> Rules:
@@ -314,10 +333,17 @@ class Conversation:
         offers = {
             offer.package: offer for offer in sorted(observation.offers, key=lambda offer: offer.package)
         }
-        return cls(Case(rules, offers, standings_of(offers, rules)))
+        case = Case(rules, offers, standings_of(offers, rules))
+        return cls(case, observation.unneeded, observation.facts.kernel)
 
-    def replay(self, exchanges: Iterable[Exchange]) -> Question | Resolution:
-        """Hold it with recorded answers; return its result, or the first question that has none."""
+    def replay(self, exchanges: Iterable[Exchange], *, knows_unused: bool = True) -> Question | Resolution:
+        """Hold it with recorded answers; return its result, or the first question that has none.
+
+        Args:
+            exchanges: The answers.
+            knows_unused: What was not asked about unused packages is a question without an answer; else it
+                counts as one that was not answered, so that nothing goes for it.
+        """
         answers: dict[Question, Answer] = {}
         for exchange in exchanges:
             # Of a question that stands twice in a recording the first answer counts, as it did when it was
@@ -326,8 +352,10 @@ class Conversation:
         talk = self.talk()
         try:
             question = next(talk)
-            while (answer := answers.get(question)) is not None:
-                question = talk.send(answer)
+            while (answer := answers.get(question)) is not None or (
+                question.is_of_unused and not knows_unused
+            ):
+                question = talk.send(answer or _NOT_ASKED)
         except StopIteration as end:
             result: Resolution = end.value
             return result
@@ -335,6 +363,12 @@ class Conversation:
 
     def talk(self) -> Talk[Resolution]:
         """Yield questions, take answers, and return what came of them."""
+        resolution = yield from self._updates()
+        candidates = Candidates(self.rules, self.unneeded, self.running, resolution.changes)
+        removals = yield from candidates.talk()
+        return resolution.and_removing(removals)
+
+    def _updates(self) -> Talk[Resolution]:
         wish = self._first_wish()
         if wish.without(["young"]) != wish:
             # Packages that would come in new are seen in answers only: they must not be seen for the first
@@ -665,6 +699,9 @@ class Conversation:
             unknown = KeptBack(any(one.means(key) for one in said), failure)
             explained[key] = self.case.judge(key, answer, settled.wish.mode) or unknown
         return explained
+
+
+_NOT_ASKED = Answer((), exit_code=exit_codes.OTHER)
 
 
 def _is_phased(standing: Standing) -> bool:

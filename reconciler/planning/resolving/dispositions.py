@@ -104,6 +104,7 @@ class ConditionType(StrEnum):
     """What a condition tells of; a newer release may know more, each an :class:`UnknownWord` here."""
 
     APPLY_FAILED = "ApplyFailed"
+    BOOT_FILLING = "BootFilling"
     CANNOT_RESOLVE = "CannotResolve"
     CLOCK_UNCERTAIN = "ClockUncertain"
     CLOCK_WRONG = "ClockWrong"
@@ -144,6 +145,7 @@ class ConditionType(StrEnum):
     SOURCE_MISSING = "SourceMissing"
     STATE_UNSEEN = "StateUnseen"
     STOOD_STILL = "StoodStill"
+    UNUSED_KEPT = "UnusedKept"
     VERSION_RANGE_UNJUDGED = "VersionRangeUnjudged"
     WINDOW_MISSED = "WindowMissed"
 
@@ -183,6 +185,7 @@ class Condition:
                 return True
             case (
                 ConditionType.APPLY_FAILED
+                | ConditionType.BOOT_FILLING
                 | ConditionType.CANNOT_RESOLVE
                 | ConditionType.CLOCK_UNCERTAIN
                 | ConditionType.CLOCK_WRONG
@@ -215,6 +218,7 @@ class Condition:
                 | ConditionType.SOURCE_MISSING
                 | ConditionType.STATE_UNSEEN
                 | ConditionType.STOOD_STILL
+                | ConditionType.UNUSED_KEPT
                 | ConditionType.VERSION_RANGE_UNJUDGED
                 | ConditionType.WINDOW_MISSED
             ):

@@ -24,6 +24,7 @@ from reconciler.planning.resolving.reasons import (
     reasons_for_change,
 )
 from reconciler.planning.resolving.selection import Rules, Standing, Unwanted, Wanted, moves
+from reconciler.planning.resolving.unneeded_words import reasons_of_removal
 from reconciler.planning.resolving.why_absent import KeptBack
 from reconciler.planning.text.canonical import instant
 from reconciler.policy.resolve import Effective
@@ -61,14 +62,17 @@ def make_plan(
 def question_of(plan: Plan, exchanges: Sequence[Exchange]) -> Question:
     """Return the question whose answer is the transaction of ``plan``: its limits hold in every step.
 
+    What goes because nothing needs it was asked for by itself.
+
     Args:
         plan: Made from ``exchanges``.
         exchanges: The whole conversation.
     """
+    updates = tuple(change for change in plan.transaction if not change.unused)
     questions = [
         one.question
         for one in exchanges
-        if one.question.only is None and one.answer.changes == plan.transaction
+        if one.question.only is None and not one.question.is_of_unused and one.answer.changes == updates
     ]
     # Several may have the same answer; the one that the conversation settled on was asked last.
     return questions[-1] if questions else Question()
@@ -246,11 +250,16 @@ class Account:
                 origin=change.origin,
                 security=change.security,
                 disposition=Disposition.PLANNED,
-                reasons=reasons_for_change(change, None, self._rules),
+                reasons=self._reasons_for(change),
                 size=change.size,
                 installed_delta=change.installed_delta,
             )
         )
+
+    def _reasons_for(self, change: Change) -> tuple[Reason, ...]:
+        if change.unused:
+            return reasons_of_removal(change, self.resolution.removals, self._rules)
+        return reasons_for_change(change, None, self._rules)
 
     def _approved(self, update: Update) -> Update:
         """Add what the approvals say; where none covers the plan, that is the disposition."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from reconciler.planning.facts.guests import Pin
 from reconciler.planning.facts.observation import FirstSeen, Quarantined
+from reconciler.planning.facts.unneeded import UnneededSeen
 from reconciler.planning.gates.types import FailedApply, SignedBy
 from reconciler.planning.notices.events import LastRun, PastRun, Route, Snapshot
 from reconciler.planning.notices.missed_windows import WindowWatch
@@ -52,6 +53,7 @@ class State:
         took: How long the last steps took, the latest last.
         outside: What no run changed, from before it is reported until it is told.
         watch: What is known of the windows that are open or passed.
+        unneeded: What nothing needed any more at the last look, where policy asks for what runs made so.
         pin: Which guest this is the state of, ``None`` of a host, and before the first look.
     """
 
@@ -79,6 +81,7 @@ class State:
     took: tuple[Took, ...] = field(default=(), metadata=_of(RUNS))
     watch: WindowWatch = field(default_factory=WindowWatch, metadata=_of(RUNS))
     outside: tuple[str, ...] = field(default=(), metadata=_of(NOTICES))
+    unneeded: UnneededSeen | None = field(default=None, metadata=_of(RUNS))
 
 
 @dataclass(frozen=True, slots=True)
