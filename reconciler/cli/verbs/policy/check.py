@@ -26,6 +26,7 @@ from reconciler.policy.deadlines import check_deadlines
 from reconciler.policy.idle import check_idle
 from reconciler.policy.idle_guests import refused_of_guests
 from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, Revision, load
+from reconciler.policy.no_kernels import refused_kernels
 from reconciler.policy.overlaps import check_overlaps
 from reconciler.policy.problems import Problem, visible
 from reconciler.policy.since import check_hosts, check_requires
@@ -160,7 +161,8 @@ def examine_files(
             return Checked(folder, None, (problem,), ())
         case Revision() as revision:
             overlaps, warnings = check_overlaps(revision)
-            found = (*overlaps, *refused_of_guests(revision), *check_requires(revision, versions))
+            refused = (*refused_of_guests(revision), *refused_kernels(revision))
+            found = (*overlaps, *refused, *check_requires(revision, versions))
             problems = tuple(sorted((*revision.misplaced, *found)))
             now = SystemClock().now()
             late, idle = check_deadlines(revision, now), check_idle(revision, now, own_pins())
