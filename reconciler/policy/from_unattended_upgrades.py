@@ -284,12 +284,24 @@ class _Conversion:
         waits = self._own("Postpone-For-Days")
         if waits is not None and re.fullmatch(r"[0-9]{1,4}", waits.value) and int(waits.value):
             found["min_age"] = dict.fromkeys(("security", "other"), f"{int(waits.value)}d")
+        found |= self._autoremove()
         options = {entry.value.strip() for entry in self.conf.list("DPkg::Options")}
         if "--force-confnew" in options and "--force-confold" not in options:
             found["conffiles"] = "new"
         elif "--force-confold" in options:
             found["conffiles"] = "keep"
         return found
+
+    def _autoremove(self) -> dict[str, object]:
+        """Say what of unused packages goes: both options are on where nothing is written."""
+        kernels = self._own("Remove-Unused-Kernel-Packages")
+        if not self._is_on("Remove-New-Unused-Dependencies", default=True):
+            return {"autoremove": "kernels"} if is_on(kernels, default=True) else {}
+        if is_on(kernels, default=True) or kernels is None:
+            return {"autoremove": "new-unused"}
+        message = "`autoremove: new-unused` removes old kernels as well, so nothing is removed"
+        self.left.append(kernels.problem(message, "write that where old kernels may go"))
+        return {}
 
     def _reboot(self) -> dict[str, object]:
         inhibit = {} if self._is_on("OnlyOnACPower", default=True) else {"battery": "ignore"}
@@ -327,9 +339,6 @@ class _Conversion:
             entry = self._own(name)
             if entry is not None and (harmless is None or is_on(entry, default=not harmless) != harmless):
                 self.left.append(entry.problem(message, hint))
-            elif entry is None and name in _ON_BY_THEMSELVES:
-                told = replace(self.whole, name=f"{_OWN}{name}")
-                self.left.append(told.problem(f"is on where nothing is written, and {message}", hint))
         known = _UNDERSTOOD | {name.lower() for name in _WITHOUT}
         for entry in self.conf.below("Unattended-Upgrade"):
             if _part(entry, 1) not in known:
@@ -349,8 +358,8 @@ class _Conversion:
 
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "": "days"}
-_REMOVES = "this version removes nothing because it is unused"
-_AUTOREMOVE = "run `apt-get autoremove` now and then"
+_REMOVES = "what was unused before any run of ours is not removed"
+_AUTOREMOVE = "run `apt-get autoremove` once"
 _WITHOUT: Mapping[str, tuple[bool | None, str, str]] = {
     "InstallOnShutdown": (False, "updates are installed in windows", "choose one in which the machine is up"),
     "Sender": (None, "is part of the notifier's address", "write it there, as `from=`"),
@@ -361,8 +370,6 @@ _WITHOUT: Mapping[str, tuple[bool | None, str, str]] = {
         "metered connections are not looked at",
         "let a hook in /etc/patchledger/hooks/pre.d fail there",
     ),
-    "Remove-Unused-Kernel-Packages": (False, _REMOVES, _AUTOREMOVE),
-    "Remove-New-Unused-Dependencies": (False, _REMOVES, _AUTOREMOVE),
     "Remove-Unused-Dependencies": (False, _REMOVES, _AUTOREMOVE),
     "AutoFixInterruptedDpkg": (True, "what was interrupted is always brought to its end", "nothing to do"),
     "Allow-downgrade": (False, "a pin above 1000 is followed as by apt", "nothing to do"),
@@ -398,9 +405,10 @@ _WITHOUT: Mapping[str, tuple[bool | None, str, str]] = {
 }
 """Options that policy cannot say: the value at which there is nothing to say, and what is said else."""
 
-_ON_BY_THEMSELVES = frozenset({"Remove-Unused-Kernel-Packages", "Remove-New-Unused-Dependencies"})
 _UNDERSTOOD = frozenset(
     {
+        "remove-new-unused-dependencies",
+        "remove-unused-kernel-packages",
         "allowed-origins",
         "origins-pattern",
         "package-blacklist",

@@ -26,10 +26,6 @@ from tests.policy.updaters import (
 )
 
 OWN = "Unattended-Upgrade::"
-REMOVES = (
-    "is on where nothing is written, and this version removes nothing because it is unused "
-    "(run `apt-get autoremove` now and then)"
-)
 FOR_BOOKWORM = (
     "is written for bookworm, and the Policy matches debian-12 alone "
     "(for hosts of another release, write a second Policy)"
@@ -94,9 +90,8 @@ def test_debian_as_shipped() -> None:
         "splay": "1h",
     }
     assert exceptions_of(converted) == {}
+    assert policy.autoremove == "new-unused"
     assert told(converted) == [
-        f"50unattended-upgrades:1: {OWN}Remove-New-Unused-Dependencies: {REMOVES}",
-        f"50unattended-upgrades:1: {OWN}Remove-Unused-Kernel-Packages: {REMOVES}",
         f"50unattended-upgrades:5: {OWN}Origins-Pattern: {FOR_BOOKWORM}",
     ]
 
@@ -452,3 +447,27 @@ def test_any_configuration_becomes_a_good_policy_or_one_line(text: str) -> None:
         assert all(
             line.startswith(("50unattended-upgrades:", "20auto-upgrades:")) for line in told(converted)
         )
+
+
+@pytest.mark.parametrize(
+    ("kernels", "new", "autoremove"),
+    [
+        ("true", "true", "new-unused"),
+        ("true", "false", "kernels"),
+        ("false", "false", None),
+        ("false", "true", None),
+    ],
+)
+def test_what_is_removed_because_it_is_unused(kernels: str, new: str, autoremove: str | None) -> None:
+    options = f'{OWN}Remove-Unused-Kernel-Packages "{kernels}"; {OWN}Remove-New-Unused-Dependencies "{new}";'
+    converted = run(DEBIAN, PERIODIC, options)
+    assert policy_of(converted).autoremove == autoremove
+    said = about(f"{OWN}Remove-Unused-Kernel-Packages", converted)
+    assert bool(said) == ((kernels, new) == ("false", "true"))
+
+
+def test_what_was_unused_before_is_not_removed() -> None:
+    (said,) = about(
+        f"{OWN}Remove-Unused-Dependencies", run(DEBIAN, f'{OWN}Remove-Unused-Dependencies "true";')
+    )
+    assert "what was unused before any run of ours is not removed (run `apt-get autoremove` once)" in said
