@@ -4,15 +4,15 @@
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.managers import rpm
-from reconciler.managers.rpm import RpmRow, version_key, worst
+from reconciler.managers.rpm import Advice, RpmRow, version_key, worst
 from reconciler.managers.sections import Section, fields_of, number, unparsed
 from reconciler.planning.facts.observation import Available, Severity
 from reconciler.planning.facts.package import Identified
+from reconciler.planning.facts.versions import compare_rpm
 
 
 def rows(section: Section) -> tuple[RpmRow, ...]:
@@ -41,7 +41,7 @@ class Advised(Identified):
 
     Attributes:
         advisory: The identifier of the advisory, or of a CVE.
-        security: The advisory is of that type.
+        kind: The type of the advisory, as somebody wrote it, such as ``security``.
         severity: Of a security advisory.
     """
 
@@ -49,30 +49,41 @@ class Advised(Identified):
     arch: str
     version: str
     advisory: str
-    security: bool
+    kind: str
     severity: Severity
 
-
-def severities(notices: Iterable[Advised]) -> Mapping[str, Severity]:
-    """Return which versions fix security, each with the worst that is said of it."""
-    said: defaultdict[str, list[Severity]] = defaultdict(list)
-    for one in notices:
-        if one.security:
-            said[one.version].append(one.severity)
-    return {version: worst(words) for version, words in said.items()}
+    @property
+    def security(self) -> bool:
+        """Whether the advisory is about security."""
+        return self.kind == "security"
 
 
-def joined(versions: Iterable[Available], security: Mapping[str, Severity]) -> tuple[Available, ...]:
-    """Join what several repositories offer, newest first; ``security`` has those that fix something."""
+def advice_for(notices: Sequence[Advised], installed: str, version: str) -> Advice:
+    """Return what advisories say that are about versions after ``installed`` and up to ``version``."""
+    return Advice.of(
+        (one.kind, one.severity)
+        for one in notices
+        if compare_rpm(installed, one.version) < 0 <= compare_rpm(version, one.version)
+    )
+
+
+def joined(
+    versions: Iterable[Available], security: Collection[str], said: Callable[[str], Advice]
+) -> tuple[Available, ...]:
+    """Join what several repositories offer, newest first.
+
+    Args:
+        versions: Of one package.
+        security: Those that fix something.
+        said: What advisories say of a version.
+    """
     found: dict[str, Available] = {}
     for one in versions:
         known = found.get(one.version)
         origins = tuple(dict.fromkeys((*(known.origins if known else ()), *one.origins)))
-        severity = security.get(one.version, "")
-        found[one.version] = replace(
-            one, origins=origins, security=one.version in security, severity=severity
-        )
-    return tuple(sorted(found.values(), key=lambda one: version_key(one.version), reverse=True))
+        found[one.version] = replace(one, origins=origins)
+    newest_first = sorted(found.values(), key=lambda one: version_key(one.version), reverse=True)
+    return tuple(said(one.version).given(one, is_security=one.version in security) for one in newest_first)
 
 
 _ADVISORY = re.compile(r"(?P<id>|.*\S) +(?P<type>\S+) +(?P<package>\S+)")
@@ -103,7 +114,8 @@ def _advised_in_words(section: Section, line: str) -> Advised:
     severity = match["type"].removesuffix("/Sec.")
     is_security = severity != match["type"]
     name = _whole_name(section, line, match["package"])
-    return Advised(*name, match["id"], is_security, worst([severity] if is_security else []))
+    kind = "security" if is_security else severity
+    return Advised(*name, match["id"], kind, worst([severity] if is_security else []))
 
 
 def _advised_in_columns(section: Section, line: str, heading: re.Match[str]) -> Advised:
@@ -111,10 +123,10 @@ def _advised_in_columns(section: Section, line: str, heading: re.Match[str]) -> 
     match = _ENDS_OF_5.fullmatch(line[end:].rstrip())
     if match is None:
         raise unparsed(section, line)
-    is_security = line[begin:end].strip() == "security"
+    kind = line[begin:end].strip()
     name = _whole_name(section, line, match["package"])
-    said = [(match["severity"] or "").strip()] if is_security else []
-    return Advised(*name, line[:begin].strip(), is_security, worst(said))
+    said = [(match["severity"] or "").strip()] if kind == "security" else []
+    return Advised(*name, line[:begin].strip(), kind, worst(said))
 
 
 def _whole_name(section: Section, line: str, text: str) -> tuple[str, str, str]:

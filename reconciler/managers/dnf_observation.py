@@ -15,10 +15,10 @@ from reconciler.errors import Stalled
 from reconciler.managers.dialect import Seen
 from reconciler.managers.dnf_formats import (
     Advised,
+    advice_for,
     advised,
     joined,
     rows,
-    severities,
 )
 from reconciler.managers.dnf_successors import successors_of
 from reconciler.managers.machine import (
@@ -182,7 +182,11 @@ def _notices(sections: Sections) -> tuple[Advised, ...]:
 
 def _offer(row: RpmRow, versions: Sequence[Available], notices: Sequence[Advised]) -> Offer:
     """Make one of all that is offered, with the advisories that it is about."""
-    newest_first = joined(versions, severities(notices))
+    newest_first = joined(
+        versions,
+        {one.version for one in notices if one.security},
+        lambda version: advice_for(notices, row.version, version),
+    )
     candidate = newest_first[0].version
     return Offer(
         row.name,

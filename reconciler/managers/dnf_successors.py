@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from reconciler.managers.dnf_formats import RpmPackage, joined, packages
 from reconciler.managers.dnf_relations import relations
-from reconciler.managers.rpm import Relation, RpmRow
+from reconciler.managers.rpm import Advice, Relation, RpmRow
 from reconciler.managers.sections import Sections, fields_of
 from reconciler.planning.facts.observation import Available, Offer
 from reconciler.planning.facts.package import PackageId
@@ -38,7 +38,8 @@ def successors_of(sections: Sections, present: Sequence[RpmRow], architecture: s
                 Available(one.version, (one.origin,), False, one.size, one.installed_size)
                 for one in builds[package]
             ),
-            {one.version: "" for one in builds[package] if (one.name, one.arch, one.version) in advised},
+            {one.version for one in builds[package] if (one.name, one.arch, one.version) in advised},
+            lambda _: Advice(),
         )
         yield Offer(
             *(package.name, package.arch, old[0].version, versions[0].version, versions),

@@ -5,12 +5,12 @@ A version is written ``[epoch:]version-release``, the epoch only where it is not
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cmp_to_key
 from typing import get_args
 
 from reconciler.managers.sections import Section, fields_of, number, unless_same, unparsed
-from reconciler.planning.facts.observation import Severity
+from reconciler.planning.facts.observation import AdvisoryKind, Available, Severity
 from reconciler.planning.facts.package import Identified
 from reconciler.planning.facts.versions import compare_rpm
 
@@ -25,6 +25,36 @@ def worst(said: Iterable[str]) -> Severity:
     """Return the worst severity among what advisories say, empty where none of them says a known word."""
     words = {word.lower() for word in said}
     return next((one for one in reversed(_SEVERITIES) if one in words), "")
+
+
+_KINDS: tuple[AdvisoryKind, ...] = get_args(AdvisoryKind)
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What the advisories say that an update brings along, all those above what is installed."""
+
+    severity: Severity = ""
+    is_unrated: bool = False
+    kinds: tuple[AdvisoryKind, ...] = ()
+
+    @classmethod
+    def of(cls, said: Iterable[tuple[str, str]]) -> "Advice":
+        """Read the kind and the severity of each; both are what somebody wrote."""
+        pairs = [(kind.lower(), severity) for kind, severity in said]
+        rated = [worst([severity]) for kind, severity in pairs if kind == "security"]
+        kinds = {kind for kind, _ in pairs}
+        return cls(worst(rated), "" in rated and any(rated), tuple(one for one in _KINDS if one in kinds))
+
+    def given(self, available: Available, *, is_security: bool) -> Available:
+        """Return a version with what is said of it."""
+        return replace(
+            available,
+            security=is_security,
+            severity=self.severity if is_security else "",
+            is_unrated=self.is_unrated and is_security,
+            kinds=self.kinds,
+        )
 
 
 @dataclass(frozen=True, slots=True)

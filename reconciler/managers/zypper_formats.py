@@ -10,9 +10,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from reconciler.managers.rpm import Relation, worst
+from reconciler.managers.rpm import Advice, Relation
 from reconciler.managers.sections import Section, Sections, number, unparsed
-from reconciler.planning.facts.observation import Severity
+from reconciler.planning.facts.observation import Available
 from reconciler.planning.facts.package import Identified, PackageId
 from reconciler.planning.facts.versions import compare_rpm
 
@@ -250,10 +250,10 @@ def _advisory(element: ET.Element) -> Advisory:
     )
 
 
-def security_of(patches: Iterable[Advisory]) -> tuple[bool, Severity]:
-    """Say whether one of ``patches`` fixes security, and the worst that such a one says."""
-    fixing = [patch.severity for patch in patches if patch.kind == "security"]
-    return bool(fixing), worst(fixing)
+def advised(available: Available, patches: Iterable[Advisory]) -> Available:
+    """Return a version with what patches say that it brings along."""
+    said = Advice.of((patch.kind, patch.severity) for patch in patches)
+    return said.given(available, is_security="security" in said.kinds)
 
 
 def names_of(patches: Iterable[Advisory]) -> tuple[str, ...]:

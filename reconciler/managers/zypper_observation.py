@@ -31,13 +31,13 @@ from reconciler.managers.sections import Section, Sections, fields_of, instant, 
 from reconciler.managers.zypper_formats import (
     Advisory,
     Record,
+    advised,
     advisories,
     document,
     folder_of,
     names_of,
     passed_over,
     records,
-    security_of,
 )
 from reconciler.managers.zypper_successors import successors_of
 from reconciler.planning.facts.observation import (
@@ -203,18 +203,15 @@ def _available(package: Installed, arch: str, candidate: str, market: _Market) -
     for version in sorted(newer, key=version_key, reverse=True):
         record = market.records.get((coming, version))
         fixing = (one for one in market.patches if one.lies_in(coming, package.version, version))
-        is_security, severity = security_of(fixing)
-        found.append(
-            Available(
-                version=version,
-                origins=tuple(dict.fromkeys(offered[version])),
-                security=is_security,
-                size=record.size if record else None,
-                installed_size=record.installed_size if record else None,
-                sha256=record.sha256 if record else None,
-                severity=severity,
-            )
+        one = Available(
+            version=version,
+            origins=tuple(dict.fromkeys(offered[version])),
+            security=False,
+            size=record.size if record else None,
+            installed_size=record.installed_size if record else None,
+            sha256=record.sha256 if record else None,
         )
+        found.append(advised(one, fixing))
     return tuple(found)
 
 

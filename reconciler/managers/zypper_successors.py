@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from reconciler.managers.rpm import version_key
 from reconciler.managers.sections import Sections, fields_of, pairs
-from reconciler.managers.zypper_formats import Advisory, Record, document, names_of, security_of
+from reconciler.managers.zypper_formats import Advisory, Record, advised, document, names_of
 from reconciler.planning.facts.observation import Available, Installed, Offer
 from reconciler.planning.facts.package import PackageId
 
@@ -160,11 +160,8 @@ def _obsoletes(record: Record, name: str, version: str) -> bool:
 def _offer(lot: _Lot, old: Sequence[Installed], patches: Iterable[Advisory]) -> Offer:
     record = lot.record
     about = [patch for patch in patches if _is_about(patch, record, old)]
-    is_security, severity = security_of(about)
-    available = Available(
-        *(record.version, lot.sources, is_security, record.size, record.installed_size, record.sha256),
-        severity=severity,
-    )
+    found = (record.version, lot.sources, False, record.size, record.installed_size, record.sha256)
+    available = advised(Available(*found), about)
     return Offer(
         *(record.name, record.arch, old[0].version, record.version, (available,), names_of(about)),
         replaces=tuple(one.package for one in old),

@@ -111,6 +111,9 @@ Percent = Annotated[
 ]
 
 Updates = Literal["all", "security", "none"]
+Severity = Literal["low", "moderate", "important", "critical"]
+"""The least first, as in ``planning/facts/observation.py``."""
+Kind = Literal["security", "bugfix", "enhancement", "recommended", "optional"]
 Removals = Literal["forbid", "allow"]
 Upgrade = Literal["safe", "full"]
 Autoremove = Literal["none", "kernels", "new-unused"]
@@ -348,6 +351,8 @@ class Settings(Strictly):
     """
 
     updates: Updates = "all"
+    severity: Severity = "low"
+    kinds: tuple[Kind, ...] = ()
     action: Action = "plan"
     schedule: tuple[Name, ...] = ()
     approval: ApprovalMode = "none"
@@ -404,6 +409,10 @@ class Policy(Document):
 
     updates: Updates | None = None
     """Which updates are wanted."""
+    severity: Severity | None = None
+    """With `updates: security`, the least severity that counts, where advisories tell it (dnf, zypper)."""
+    kinds: AnyNumber[Kind] | None = None
+    """With `updates: all`, the kinds of advisories whose updates count (dnf, zypper); none: all updates."""
     action: Action | None = None
     """How far to go: `plan` never changes anything, `download` fetches, `apply` installs."""
     schedule: AnyNumber[Name] | None = None
@@ -481,6 +490,42 @@ class Policy(Document):
                 f"{name} cannot tell security updates from others",
                 f"write `updates: all`, or leave {name} out of `match`",
                 key="updates",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _severity_is_told(self) -> Self:
+        if self.severity in (None, "low"):
+            return self
+        if self.updates not in (None, "security"):
+            raise refuse(
+                f"chooses among security updates, and means nothing beside `updates: {self.updates}`",
+                "write `updates: security`, or leave it out",
+                key="severity",
+            )
+        for name in (name for name in self.match.manager or () if not traits_of(name).tells_severity):
+            raise refuse(
+                f"{name} does not say how severe a security update is",
+                f"leave it out, or leave {name} out of `match`",
+                key="severity",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _kinds_are_told(self) -> Self:
+        if not self.kinds:
+            return self
+        if self.updates not in (None, "all"):
+            raise refuse(
+                f"chooses among all updates, and means nothing beside `updates: {self.updates}`",
+                "write `updates: all`, or leave it out",
+                key="kinds",
+            )
+        for name in (name for name in self.match.manager or () if not traits_of(name).tells_kinds):
+            raise refuse(
+                f"{name} does not say of what kind an update is",
+                f"write `updates: security` or leave it out, or leave {name} out of `match`",
+                key="kinds",
             )
         return self
 

@@ -81,7 +81,8 @@ _FACTS: Mapping[str, Callable[[Leaves], bool]] = {
     "announce": lambda leaves: bool(leaves.get(("announce",))),
     "approval": lambda leaves: leaves.get(("approval",)) == "required",
     "deadline": lambda leaves: any(leaves.get(("deadline", key), "none") != "none" for key in _DEADLINES),
-    "selects": lambda leaves: leaves.get(("updates",), "all") != "all",
+    "selects": lambda leaves: leaves.get(("updates",), "all") != "all" or bool(leaves.get(("kinds",))),
+    "security": lambda leaves: leaves.get(("updates",)) == "security",
     "reboot": lambda leaves: leaves.get(("reboot", "when"), "never") != "never",
     "restart": lambda leaves: leaves.get(("restart_services", "mode")) == "restart",
 }
@@ -100,7 +101,15 @@ class _Dependent:
 
 
 _NOTHING_APPLIED = "has no effect: nothing is applied on these hosts"
+_SEVERITY: Key = ("severity",)
 _DEPENDENTS = (
+    _Dependent(
+        _SEVERITY,
+        "security",
+        "low",
+        "has no effect: it chooses among security updates, and more than these are wanted on these hosts",
+        "set `updates: security`",
+    ),
     _Dependent(("announce",), "apply", _NONE, _NOTHING_APPLIED, "set `action: apply`, or leave it out"),
     _Dependent(("approval",), "apply", "none", _NOTHING_APPLIED, "set `action: apply`, or leave it out"),
     _Dependent(("on_failure",), "apply", "report", _NOTHING_APPLIED, "set `action: apply`, or leave it out"),
@@ -271,7 +280,11 @@ class _Idle:
 
     def _dependent(self, layer: _IdleLayer) -> Iterator[Problem]:
         match = layer.placed.value.match
+        lets_through = any(placed.value.allow == "security" for placed in self._revision.freezes)
         for one in _DEPENDENTS:
+            # A freeze may want security updates alone where the policy wants more.
+            if one.key == _SEVERITY and lets_through:
+                continue
             value = layer.leaves.get(one.key, one.idle)
             if value != one.idle and not self._could(match, one.needs):
                 yield layer.placed.problem(one.key, "no-effect", one.message, one.hint)

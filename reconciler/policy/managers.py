@@ -22,7 +22,8 @@ class ManagerTraits(NamedTuple):
         knows_partial_upgrades: Some updates can be made without the others.
         leaves_out: Where one update cannot be had, it resolves the others.
         tells_security: It says which updates fix security problems.
-        tells_severity: It says of a security update whether it is critical.
+        tells_severity: It says of a security update how severe it is.
+        tells_kinds: It says of each update of what kind its advisories are.
         names_security_sources: It tells them by their source, and policy can name further sources.
         tells_half_done: Its database says which package a script left half done.
         marks_names: What is installed only for others is marked by name, in all architectures at once.
@@ -43,6 +44,7 @@ class ManagerTraits(NamedTuple):
     leaves_out: bool
     tells_security: bool
     tells_severity: bool
+    tells_kinds: bool
     names_security_sources: bool
     tells_half_done: bool
     marks_names: bool
@@ -64,6 +66,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         leaves_out=True,
         tells_security=True,
         tells_severity=False,
+        tells_kinds=False,
         names_security_sources=True,
         tells_half_done=True,
         marks_names=False,
@@ -86,6 +89,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         leaves_out=True,
         tells_security=True,
         tells_severity=True,
+        tells_kinds=True,
         names_security_sources=False,
         tells_half_done=False,
         marks_names=False,
@@ -108,6 +112,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         leaves_out=False,
         tells_security=True,
         tells_severity=True,
+        tells_kinds=True,
         names_security_sources=False,
         tells_half_done=False,
         marks_names=True,
@@ -130,6 +135,7 @@ MANAGERS: tuple[ManagerTraits, ...] = (
         leaves_out=False,
         tells_security=False,
         tells_severity=False,
+        tells_kinds=False,
         names_security_sources=False,
         tells_half_done=False,
         marks_names=True,
@@ -151,6 +157,7 @@ _OTHER = ManagerTraits(
     leaves_out=True,
     tells_security=True,
     tells_severity=True,
+    tells_kinds=True,
     names_security_sources=False,
     tells_half_done=False,
     marks_names=False,

@@ -58,6 +58,7 @@ from reconciler.planning.resolving.age import observe_first_seen
 from reconciler.planning.resolving.conditions import asked_again, next_change
 from reconciler.planning.resolving.dialogue import next_question, unrestricted
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
+from reconciler.planning.resolving.mode import without_effect
 from reconciler.planning.resolving.plan import security_only
 from reconciler.planning.resolving.sources import SourcesAsked
 from reconciler.planning.runs.record import NOTHING_TO_WORK_WITH, PolicySeen, RunResult
@@ -558,7 +559,8 @@ def _wants(effective: Effective | None) -> object:
         None if document is None else (document.value.report_key is not None, document.value.machine_id),
         tuple(one.value for one in effective.exceptions),
         tuple((one.key, one.message) for one in effective.ambiguities),
-        (settings.updates, settings.min_age, settings.as_of, settings.upgrade),
+        (settings.updates, settings.severity, settings.kinds, settings.upgrade),
+        (settings.min_age, settings.as_of),
         (settings.sources, settings.security_sources),
         (settings.removals, settings.allow_removals, settings.autoremove),
     )
@@ -748,7 +750,7 @@ def _without_effect(
     if settings.snapshot == "required" and settings.action == "apply":
         message = "the policy says snapshot: required, and no snapshot can be taken of this host"
         yield Condition(ConditionType.SNAPSHOT_UNAVAILABLE, True, "NotSupported", message, stalled=True)
-    messages = [_unreachable_deadline(settings.deadline, traits)]
+    messages = [_unreachable_deadline(settings.deadline, traits), without_effect(effective, traits)]
     if notifiers is not None:
         messages.append(without_notifier((one.to for one in settings.notify), notifiers))
     messages += undelivered

@@ -23,7 +23,9 @@ from tests.labs.programs import tool
 # For equal bytes whenever they are built.
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
 
-Kind = Literal["security", "bugfix", "enhancement"]
+Kind = Literal[
+    "security", "bugfix", "enhancement", "newpackage", "recommended", "optional", "feature", "document"
+]
 Severity = Literal["Critical", "Important", "Moderate", "Low", ""]
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from reconciler.errors import Stalled
 from reconciler.managers.dnf import DNF
-from reconciler.managers.dnf_formats import advised, severities
+from reconciler.managers.dnf_formats import advice_for, advised
 from reconciler.managers.dnf_relations import unmet
+from reconciler.managers.rpm import Advice
 from reconciler.managers.sections import Section
 from reconciler.planning.facts.observation import RebootNeed, Refresh, RefreshOutcome, Unmet
 from tests.managers.told import parse_answer, parse_observe, parse_refresh
@@ -235,20 +236,31 @@ def test_advisories_of_dnf_4_and_of_dnf_5_are_read_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "severity"),
+    ("said", "expected"),
     [
-        (("Moderate/Sec.", "Critical/Sec.", "Low/Sec."), "critical"),
-        (("Moderate/Sec.", "Unknown/Sec."), "moderate"),
-        (("Unknown/Sec.",), ""),
-        (("bugfix",), None),
+        (("Moderate/Sec.", "Critical/Sec.", "Low/Sec."), Advice("critical", False, ("security",))),
+        (("Moderate/Sec.", "Unknown/Sec."), Advice("moderate", True, ("security",))),
+        (("Unknown/Sec.",), Advice("", False, ("security",))),
+        (("bugfix",), Advice("", False, ("bugfix",))),
+        (("unknown", "newpackage", "Low/Sec."), Advice("low", False, ("newpackage", "security"))),
     ],
 )
-def test_a_version_is_as_severe_as_the_worst_advisory_of_it(
-    said: tuple[str, ...], severity: str | None
-) -> None:
+def test_a_version_is_as_severe_as_the_worst_advisory_of_it(said: tuple[str, ...], expected: Advice) -> None:
     lines = tuple(f"A-{number} {word} bash-5.2-1.el9.x86_64" for number, word in enumerate(said))
-    found = severities(advised(Section("advisories", lines, (), 0)))
-    assert found == ({} if severity is None else {"5.2-1.el9": severity})
+    notices = tuple(advised(Section("advisories", lines, (), 0)))
+    assert advice_for(notices, "5.1-1.el9", "5.2-1.el9") == expected
+
+
+def test_an_update_brings_along_what_advisories_say_of_the_versions_between() -> None:
+    lines = (
+        "A-1 Critical/Sec. bash-5.1-1.el9.x86_64",
+        "A-2 Moderate/Sec. bash-5.2-1.el9.x86_64",
+        "A-3 bugfix        bash-5.3-1.el9.x86_64",
+    )
+    notices = tuple(advised(Section("advisories", lines, (), 0)))
+    assert advice_for(notices, "5.0-1.el9", "5.2-1.el9") == Advice("critical", False, ("security",))
+    assert advice_for(notices, "5.1-1.el9", "5.3-1.el9") == Advice("moderate", False, ("bugfix", "security"))
+    assert advice_for(notices, "5.2-1.el9", "5.2-1.el9") == Advice()
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ INCLUDED = {"packages": ["bash", "editor*"], "action": "include"}
 ALL = Side({})
 SECURITY = Side({"updates": "security"})
 WEEK = Side({"min_age": {"other": "7d"}})
+STATE = Side({"as_of": "2026-11-18"})
 EDITS = {
     "nothing": (ALL, ALL),
     "no updates": (ALL, Side({"updates": "none"})),
@@ -132,6 +133,11 @@ EDITS = {
         Side({"updates": "security"}, [{"packages": ["bash"], "action": "include"}]),
     ),
     "an age that keeps one out": (ALL, WEEK),
+    "the state of a day": (ALL, STATE),
+    "the state of a later day": (STATE, Side({"as_of": "2026-11-30"})),
+    "no state any more": (STATE, ALL),
+    "security by kinds": (ALL, Side({"kinds": "security"})),
+    "no kinds any more": (Side({"kinds": "security"}), ALL),
     "a shorter age": (WEEK, ALL),
     "a shorter age beside another hold": (
         Side({"min_age": {"other": "7d"}}, [hold("curl")]),

@@ -4,11 +4,12 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.planning.facts.observation import FirstSeen
+from reconciler.planning.facts.observation import FirstSeen, Severity
 from reconciler.planning.facts.versions import compare_debian
 from reconciler.planning.resolving.age import observe_first_seen
 from reconciler.planning.resolving.conditions import next_change
@@ -243,3 +244,37 @@ def test_what_was_seen_after_the_day_is_never_planned_whatever_the_policy(
             if (one.name, one.version, one.origin) == (change.name, change.to_version, change.origin)
         ]
         assert min([*dates, NOW]) < end
+
+
+@EXAMPLES
+@given(
+    worlds,
+    policies,
+    exceptions,
+    st.sampled_from(["moderate", "important", "critical"]),
+    st.fixed_dictionaries(dict.fromkeys(NAMES, st.sampled_from(get_args(Severity)))),
+)
+def test_nothing_milder_comes_unless_another_planned_update_needs_it(
+    world: PackageWorld,
+    policy: dict[str, object],
+    excepted: list[dict[str, object]],
+    least: str,
+    said: dict[str, Severity],
+) -> None:
+    only = [one for one in excepted if one["action"] != "include"]
+    rules = effective({**policy, "updates": "security", "severity": least}, exceptions=only)
+    seen = world.observe(NOW)
+    offers = tuple(
+        replace(offer, versions=tuple(replace(one, severity=said[offer.name]) for one in offer.versions))
+        for offer in seen.offers
+    )
+    observation = replace(seen, manager="dnf", offers=offers)
+    plan = make_plan(observation, rules, converse(world, observation, rules, NOW), NOW)
+    ranks = list(get_args(Severity))
+    coming = {(one.name, one.to_version) for one in plan.transaction}
+    needed = {
+        name for build in world.archive if (build.name, build.version) in coming for name, _ in build.depends
+    }
+    for change in plan.transaction:
+        is_milder = change.security and 0 < ranks.index(said[change.name]) < ranks.index(least)
+        assert not is_milder or change.from_version is None or change.name in needed

@@ -109,6 +109,10 @@ IDLE: dict[str, dict[str, str]] = {
     "a hold for everything": exception(f'packages: "*"\naction: hold\n{LATER}'),
     "everything as a dependency": exception(f'packages: "*"\naction: allow-as-dependency\n{LATER}'),
     "an include where all is wanted": exception(f"packages: tzdata\naction: include\n{LATER}"),
+    "a severity where all updates are wanted": {
+        **WORKING,
+        "policies/p.yaml": policy("severity: critical\n"),
+    },
     "announced without notice": {
         **WORKING,
         "policies/p.yaml": policy("notify: [{to: ops, on: announce}]\nannounce: 0d\n"),
@@ -235,6 +239,18 @@ FINE: dict[str, dict[str, str]] = {
         "policies/r.yaml": "kind: Policy\nname: r\npriority: 20\nnotify: []\nmatch: {name: db-01}\n",
         **host("db-01", "{role: db}"),
         **host("web-01"),
+    },
+    "a severity of security updates": {
+        **SECURITY,
+        "policies/q.yaml": policy("severity: critical\n", "q"),
+    },
+    "a severity of what a freeze lets through": {
+        **freeze("from: 2026-12-20\nuntil: 2027-01-04\nallow: security\n"),
+        "policies/p.yaml": policy("severity: critical\n"),
+    },
+    "an include among updates of some kinds": {
+        **exception(f"packages: tzdata\naction: include\n{LATER}"),
+        "policies/p.yaml": policy("kinds: [security, bugfix]\n"),
     },
     "a freeze that comes": freeze("from: 2026-12-20\nuntil: 2027-01-04\n"),
     "an include among security updates": {

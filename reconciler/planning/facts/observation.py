@@ -70,6 +70,11 @@ class Installed(Identified):
 Severity = Literal["", "low", "moderate", "important", "critical"]
 """How bad an advisory says that it is to be without it, the least first; empty where none says so."""
 
+AdvisoryKind = Literal[
+    "bugfix", "enhancement", "feature", "newpackage", "optional", "recommended", "security"
+]
+"""What advisories call themselves, as dnf and zypper know it."""
+
 Urgency = Literal["other", "security", "critical"]
 """Which sort of update a version is, the least urgent first."""
 
@@ -86,7 +91,10 @@ class Available:
         sha256: Of the archive, where the manager knows it.
         phased: Percentage of machines the archive offers it to, ``None`` for all.
         left_out: Only sources that policy does not admit have it.
-        severity: The worst that a security advisory says of it, where advisories tell one.
+        severity: The worst that a security advisory says that is above what is installed and not above this
+            version, where one tells it; nothing of a version that is no security update.
+        is_unrated: Another one of these security advisories tells none that is known.
+        kinds: Of which kinds the advisories are that are above what is installed and not above this version.
     """
 
     version: str
@@ -98,6 +106,8 @@ class Available:
     phased: int | None = None
     left_out: bool = since(2, False)
     severity: Severity = since(3, "", is_left_out=True)
+    is_unrated: bool = since(3, False, is_left_out=True)
+    kinds: tuple[AdvisoryKind, ...] = since(3, (), is_left_out=True)
 
     @property
     def urgency(self) -> Urgency:

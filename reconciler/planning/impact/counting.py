@@ -18,6 +18,7 @@ from reconciler.planning.impact.effect import CountedChange, LetThrough, Rule, U
 from reconciler.planning.impact.updates import wish_of
 from reconciler.planning.reporting.document import Counts
 from reconciler.planning.resolving.dispositions import Disposition
+from reconciler.planning.resolving.mode import SEVERITIES
 from reconciler.planning.resolving.selection import is_named_by
 from reconciler.planning.resolving.youth import state_ends
 from reconciler.planning.text.wording import listed, minute
@@ -202,6 +203,7 @@ def _of_settings(
     counts: Counts, before: Effective, after: Effective, unnamed: int
 ) -> Iterator[CountedChange]:
     yield from _of_mode(counts, before, after)
+    yield from _of_advisories(counts, before, after)
     yield from _of_ages(counts, before, after, unnamed)
     old, new, urgent = before.settings, after.settings, counts.pending_security
     if (old.upgrade, old.removals, old.allow_removals) != (new.upgrade, new.removals, new.allow_removals):
@@ -238,6 +240,25 @@ def _of_mode(counts: Counts, before: Effective, after: Effective) -> Iterator[Co
             yield CountedChange("comes", counts.security, 0, words, Rule.SECURITY)
         case _:
             yield CountedChange("comes", counts.not_selected, 0, words, Rule.HOLD_LIFTED)
+
+
+def _of_advisories(counts: Counts, before: Effective, after: Effective) -> Iterator[CountedChange]:
+    """Yield what becomes of updates where others count by their advisories; a row does not tell of these."""
+    old, new = before.settings, after.settings
+    if old.updates != new.updates:
+        return
+    words, is_narrower, is_wider = "", False, False
+    if new.updates == "security" and new.severity != old.severity:
+        words = f"security updates count whose severity is {new.severity} or worse"
+        is_narrower = SEVERITIES.index(new.severity) > SEVERITIES.index(old.severity)
+        is_wider = not is_narrower
+    elif new.updates == "all" and new.kinds != old.kinds:
+        words = f"updates of kind {listed(new.kinds)} count" if new.kinds else "updates of all kinds count"
+        is_narrower, is_wider = bool(new.kinds), bool(old.kinds)
+    if is_narrower:
+        yield CountedChange("goes", counts.pending, counts.pending_security, words, Rule.SECURITY)
+    if is_wider:
+        yield CountedChange("comes", counts.not_selected, 0, words, Rule.HOLD_LIFTED)
 
 
 def _of_ages(counts: Counts, before: Effective, after: Effective, unnamed: int) -> Iterator[CountedChange]:

@@ -48,6 +48,8 @@ _REBOOTS = ("never", "if-required", "always")
 
 _SORTS: Mapping[str, Sort] = {
     "updates": "mode",
+    "severity": "mode",
+    "kinds": "mode",
     "action": "mode",
     "upgrade": "mode",
     "removals": "mode",

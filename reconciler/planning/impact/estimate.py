@@ -156,10 +156,10 @@ class _Draft:
             self._drop(package, Rule.SECURITY)
 
     def _is_excluded(self, package: PackageId) -> bool:
-        """Tell whether policy wants no updates, and so asks with this one left out."""
+        """Tell whether policy does not want it, and asks with it left out."""
         standing = self.conversation.standings.get(package)
         obstacles = standing.obstacles if isinstance(standing, Unwanted) else ()
-        return any(isinstance(one, OutsideMode) and one.updates == "none" for one in obstacles)
+        return any(isinstance(one, OutsideMode) and one.by != "security" for one in obstacles)
 
     def _drop(self, package: PackageId, rule: Rule) -> None:
         """Leave out a package, what needs it, and what would come only for its sake."""

@@ -32,6 +32,8 @@ from reconciler.policy.resolve import Effective
 
 _OF_PLANS = (
     "updates",
+    "severity",
+    "kinds",
     "min_age",
     "as_of",
     "sources",

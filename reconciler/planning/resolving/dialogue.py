@@ -445,7 +445,7 @@ class Conversation:
             include=frozenset(
                 package
                 for standing in wanted
-                if standing.included_by is not None
+                if standing.included_by is not None and plain.security
                 for package in (*standing.offer.replaces, standing.offer.package)
             ),
         )
@@ -471,7 +471,7 @@ class Conversation:
             match obstacle:
                 case NotAdmitted():
                     pass
-                case OutsideMode(updates="security"):
+                case OutsideMode(by="security"):
                     pass  # The security service does not offer it, so it moves only where it is needed.
                 case TooYoung() if outside:
                     pass  # It is refused when an answer wants it; until then the question stays short.

@@ -10,6 +10,7 @@ from reconciler.planning.facts.observation import Change, Quarantined, Unmet
 from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.resolving.dialogue import Failure
 from reconciler.planning.resolving.dispositions import Disposition, Reason
+from reconciler.planning.resolving.mode import kinds_of
 from reconciler.planning.resolving.selection import (
     ExceptionBlock,
     ExceptionHold,
@@ -39,6 +40,7 @@ from reconciler.planning.resolving.why_absent import (
 from reconciler.planning.resolving.youth import TooYoung
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.wording import listed
+from reconciler.policy.managers import ManagerTraits
 from reconciler.policy.resolve import Effective
 from reconciler.policy.values import format_duration, format_state
 
@@ -109,18 +111,32 @@ def _reason_of_source(name: str, obstacle: NotAdmitted, rules: Rules) -> Reason:
 
 
 def _reason_of_mode(name: str, obstacle: OutsideMode, rules: Rules) -> Reason:
-    place = place_of("updates", rules.effective)
-    if obstacle.updates == "none":
-        return Reason("updates-none", "no updates are wanted", place)
-    what = f"{name} {obstacle.version}"
-    if not rules.machine.traits.tells_security:
-        text = (
-            f"the package manager does not say whether {what} fixes security problems, and only such updates"
-            " are wanted"
-        )
-    else:
-        text = f"the security service does not offer {what}, and only its updates are wanted"
-    return Reason("security-only", text, place)
+    settings, traits = rules.effective.settings, rules.machine.traits
+    what, place = f"{name} {obstacle.version}", place_of("updates", rules.effective)
+    match obstacle.by:
+        case "none":
+            return Reason("updates-none", "no updates are wanted", place)
+        case "security" if not traits.tells_security:
+            text = (
+                f"the package manager does not say whether {what} fixes security problems, and only such"
+                " updates are wanted"
+            )
+            return Reason("security-only", text, place)
+        case "security":
+            text = f"the security service does not offer {what}, and only its updates are wanted"
+            return Reason("security-only", text, place)
+        case "severity":
+            said = f"its advisories are {listed(obstacle.said)} at most, and policy wants {settings.severity}"
+            return Reason("severity", f"{what} is left out: {said}", place_of("severity", rules.effective))
+        case "kinds":
+            said = f"{_kinds(obstacle, traits)}, and policy wants {' or '.join(settings.kinds)}"
+            return Reason("kinds", f"{what} is left out: {said}", place_of("kinds", rules.effective))
+
+
+def _kinds(obstacle: OutsideMode, traits: ManagerTraits) -> str:
+    if not traits.tells_kinds:
+        return "the package manager does not say of what kind it is"
+    return f"its advisories are of kind {listed(obstacle.said)}" if obstacle.said else "it has no advisory"
 
 
 def _reason_of_youth(name: str, obstacle: TooYoung | WaitsFor, rules: Rules) -> Reason:
@@ -359,10 +375,23 @@ def _selected(wanted: Wanted, rules: Rules) -> Reason:
         placed = wanted.included_by
         text = f"exception '{placed.value.name}' includes it {_words_of(placed)}"
         return Reason("exception-include", text, str(placed.origin))
-    place = place_of("updates", rules.effective)
-    if rules.effective.settings.updates == "security":
-        return Reason("selected", "the security service offers it", place)
+    place, settings = place_of("updates", rules.effective), rules.effective.settings
+    if settings.updates == "security":
+        words = (
+            _severity(wanted) if settings.severity != "low" and rules.machine.traits.tells_severity else ""
+        )
+        return Reason("selected", f"the security service offers it{words}", place)
+    if settings.kinds:
+        kinds = listed(sorted(kinds_of(wanted.version)))
+        return Reason("selected", f"its advisories are of kind {kinds}", place_of("kinds", rules.effective))
     return Reason("selected", "all updates are wanted", place)
+
+
+def _severity(wanted: Wanted) -> str:
+    version = wanted.version
+    if version.is_unrated or not version.severity:
+        return ", and an advisory of it does not say how severe it is"
+    return f", and its advisories are {version.severity}"
 
 
 def _superseded(change: Change, wanted: Wanted, rules: Rules) -> tuple[Reason, ...]:

@@ -5,8 +5,9 @@ The rules, in the order in which the first obstacle decides:
 * What the operator put on hold, and what an exception holds, stays as it is.
 * What an exception blocks neither moves nor comes in.
 * What comes only from sources that policy does not admit is not installed.
-* ``updates: security`` wants what the security service offers, ``none`` wants nothing; an exception
-  ``include`` adds to both. The others move only where a wanted one needs them.
+* ``updates: security`` wants what the security service offers, ``none`` wants nothing; ``severity`` and
+  ``kinds`` leave some of it out (see ``mode.py``); an exception ``include`` adds to all of these. The others
+  move only where a wanted one needs them.
 * A version must have been on offer for ``min_age``, and seen before the end of ``as_of``: see ``youth.py``.
 * Where the newest version meets an obstacle, the next older one that is still newer than the installed one is
   tried, so that a package with a release every week does not starve.
@@ -23,11 +24,10 @@ versions is not known, the range counts as met for everything that holds back, a
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Literal
 
 from reconciler.planning.facts.observation import (
     Available,
@@ -41,6 +41,7 @@ from reconciler.planning.facts.observation import (
 )
 from reconciler.planning.facts.package import Names, PackageId, of_other_architecture
 from reconciler.planning.facts.versions import Order, VersionRange, order_of
+from reconciler.planning.resolving.mode import LeftOutBy, kinds_of, left_out_by
 from reconciler.planning.resolving.sources import SourcesAsked, SourcesKey, by_name, missing, not_admitted
 from reconciler.planning.resolving.youth import Dates, TooYoung, youth_of
 from reconciler.policy.documents import PackageException, Sources
@@ -81,10 +82,16 @@ class ExceptionBlock:
 
 @dataclass(frozen=True, slots=True)
 class OutsideMode:
-    """The update mode leaves the version out."""
+    """The update mode leaves the version out.
 
-    updates: Literal["security", "none"]
+    Attributes:
+        by: What of it does.
+        said: The severity that its advisories tell, or their kinds; empty where it is not left out by these.
+    """
+
+    by: LeftOutBy
     version: str
+    said: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -503,7 +510,8 @@ def standing_of(offer: Offer, rules: Rules) -> Standing:
         passed_over += sorted(obstacles, key=precedence)
         against.append((available, obstacles))
     if not against:
-        against.append((reach[0], rules.against_offer(offer, reach[0])))
+        judged = _too_mild(reach, rules) or reach[0]
+        against.append((judged, rules.against_offer(offer, judged)))
     judged, found = next((one for one in against if not one[0].left_out), against[0])
     obstacles = (*found, *_outside(reach, rules, selected))
     return Unwanted(offer, judged, tuple(sorted(obstacles, key=precedence)))
@@ -517,15 +525,14 @@ def standings_of(offers: Mapping[PackageId, Offer], rules: Rules) -> dict[Packag
 
 def _together(standings: Mapping[PackageId, Standing], rules: Rules) -> dict[PackageId, Standing]:
     """Leave out everything that is wanted where not all of it may come now."""
-    match rules.effective.settings.updates:
-        case "all":
-            common = _waiting(standings)
-        # All moves in one step, so that a part cannot be had without the rest.
-        case "security" | "none" as updates:
-            return {
-                key: _unwanted(standing, OutsideMode(updates, standing.version.version))
-                for key, standing in standings.items()
-            }
+    settings = rules.effective.settings
+    # All moves in one step, so that a part cannot be had without the rest.
+    if settings.updates != "all" or settings.kinds:
+        return {
+            key: _unwanted(standing, _outside_mode(standing.version, rules))
+            for key, standing in standings.items()
+        }
+    common = _waiting(standings)
     if common is None:
         return dict(standings)
     return {key: _unwanted(standing, common) for key, standing in standings.items()}
@@ -557,26 +564,38 @@ def _unwanted(standing: Standing, obstacle: Obstacle) -> Unwanted:
 
 def is_selected(offer: Offer, available: Available, rules: Rules) -> bool:
     """Tell whether the update mode, or an exception that includes it, wants this version of an offer."""
-    match rules.effective.settings.updates:
-        case "all":
-            return True
-        case "security":
-            return available.security or bool(rules.covering_offer(offer, "include", available))
-        case "none":
-            return bool(rules.covering_offer(offer, "include", available))
+    is_wanted = left_out_by(available, rules.effective.settings) is None
+    return is_wanted or bool(rules.covering_offer(offer, "include", available))
+
+
+def _outside_mode(available: Available, rules: Rules) -> OutsideMode:
+    """Say what leaves out a version that the mode does not want, or that cannot be had without all others."""
+    settings = rules.effective.settings
+    by = left_out_by(available, settings) or ("kinds" if settings.updates == "all" else settings.updates)
+    match by:
+        case "severity":
+            said: tuple[str, ...] = (available.severity,)
+        case "kinds":
+            said = tuple(sorted(kinds_of(available)))
+        case "security" | "none":
+            said = ()
+    return OutsideMode(by, available.version, said)
+
+
+def _too_mild(reach: Iterable[Available], rules: Rules) -> Available | None:
+    """Return the newest security update that is not severe enough, which the manager would take for one."""
+    settings = rules.effective.settings
+    found = (one for one in reach if left_out_by(one, settings) == "severity" and not one.left_out)
+    return next(found, None)
 
 
 def _outside(
     reach: Sequence[Available], rules: Rules, selected: Collection[Available]
 ) -> tuple[OutsideMode, ...]:
     """Say that the mode leaves out what the manager would take, if possible from a source that counts."""
-    match rules.effective.settings.updates:
-        case "all":
-            return ()
-        case "security" | "none" as updates:
-            taken = next((one for one in reach if not one.left_out), reach[0])
-            is_wanted = taken in selected or any(not one.left_out for one in selected)
-            return () if is_wanted else (OutsideMode(updates, taken.version),)
+    taken = _too_mild(reach, rules) or next((one for one in reach if not one.left_out), reach[0])
+    is_wanted = taken in selected or any(not one.left_out for one in selected)
+    return () if is_wanted else (_outside_mode(taken, rules),)
 
 
 def _wanted(
@@ -586,14 +605,16 @@ def _wanted(
     selected: list[Available],
     passed_over: tuple[Obstacle, ...],
 ) -> Wanted:
-    updates = rules.effective.settings.updates
+    settings = rules.effective.settings
+    is_whole = settings.updates == "all"
     included = rules.covering_offer(offer, "include", available)
-    by_mode = updates == "all" or (updates == "security" and available.security)
+    by_mode = left_out_by(available, settings) is None
     # Without exception or minimum age the manager takes its candidate, or what the security service offers.
     admitted = next(one for one in selected if not one.left_out)
-    default = offer.candidate if included or updates == "all" else admitted.version
-    if not passed_over and updates != "all" and available.version != offer.candidate:
-        passed_over = (OutsideMode("security" if updates == "security" else "none", offer.candidate),)
+    default = offer.candidate if included or is_whole else admitted.version
+    if not passed_over and available.version != offer.candidate and not (is_whole and not settings.kinds):
+        newest = next((one for one in offer.versions if one.version == offer.candidate), admitted)
+        passed_over = (replace(_outside_mode(newest, rules), version=offer.candidate),)
     dependency = rules.covering_offer(offer, "allow-as-dependency", available)
     return Wanted(
         offer,
