@@ -1,8 +1,8 @@
 """What nothing needs any more, on small machines of dnf and of zypper: old kernels, and packages once needed.
 
-    repository.publish(*unused_world(before=15, by_update=5))
-    install NEEDING and HOLDING, then HOLDING is removed with rpm: 15 are unused
-    update NEEDING: 20 are
+repository.publish(*unused_world(before=15, by_update=5))
+install NEEDING and HOLDING, then HOLDING is removed with rpm: 15 are unused
+update NEEDING: 20 are
 """
 
 from collections.abc import Mapping, Sequence

@@ -232,6 +232,8 @@ def test_who_begins_to_apply_begins_to_do_all_that_its_settings_say(approval: st
         ("updates: all", "updates: security", "goes", 1),
         ("updates: all", "updates: none", "goes", 1),  # the other one is told by name
         ("min_age: {other: 0d}", "min_age: {other: 7d}", "waits", 1),
+        ("as_of: none", "as_of: 2026-01-01", "waits", 1),
+        ("kinds: []", "kinds: [security, bugfix]", "goes", 1),
         ("approval: none", "approval: required", "waits", 2),
     ],
 )
@@ -248,6 +250,8 @@ def test_what_a_summary_does_not_name_is_told_by_number(before: str, after: str,
         ("approval: none", "approval: required"),
         ("sources: {except: [nowhere]}", "sources: {except: ['*']}"),
         ("upgrade: full\nremovals: allow", "upgrade: safe"),
+        ("updates: security", "updates: security\nseverity: critical"),
+        ("kinds: []", "kinds: bugfix"),
     ],
 )
 def test_security_updates_that_a_summary_does_not_name_are_missed_by_no_gate(before: str, after: str) -> None:
@@ -275,6 +279,7 @@ def test_an_exception_may_be_about_security_updates_beyond_those_that_a_summary_
     [
         ("updates: none", "goes", Rule.SECURITY),
         ("min_age: {security: 7d}", "waits", Rule.MIN_AGE),
+        ("as_of: 2026-01-01", "waits", Rule.MIN_AGE),
     ],
 )
 def test_security_updates_that_a_setting_keeps_back_are_told_by_name(

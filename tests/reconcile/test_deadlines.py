@@ -123,9 +123,17 @@ def test_a_version_that_is_taken_back_was_lacked_all_the_time() -> None:
         ("deadline: {critical: 2d}\n", "apt does not say which security updates are critical"),
         ("deadline: {critical: 2d, security: 9d}\n", ""),
         ("autoremove: kernels\n", ""),
+        (
+            "updates: security\nseverity: critical\n",
+            "severity: critical has no effect, and every security update is wanted",
+        ),
+        (
+            "kinds: bugfix\n",
+            "apt does not say of what kind an update is, so with kinds: bugfix nothing is wanted",
+        ),
     ],
 )
-def test_a_deadline_that_no_update_can_have_is_said(text: str, said: str) -> None:
+def test_a_setting_that_cannot_have_its_effect_is_said(text: str, said: str) -> None:
     done = tick(fleet(text), Host(WORLD, at=AFTERNOON))
     found = [one.message for one in done.report.conditions if one.type == "SettingWithoutEffect"]
     assert len(found) == bool(said)

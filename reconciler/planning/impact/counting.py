@@ -247,18 +247,25 @@ def _of_advisories(counts: Counts, before: Effective, after: Effective) -> Itera
     old, new = before.settings, after.settings
     if old.updates != new.updates:
         return
-    words, is_narrower, is_wider = "", False, False
+    urgent = counts.pending_security
+    words, goes, withheld, comes = "", 0, 0, 0
     if new.updates == "security" and new.severity != old.severity:
         words = f"security updates count whose severity is {new.severity} or worse"
-        is_narrower = SEVERITIES.index(new.severity) > SEVERITIES.index(old.severity)
-        is_wider = not is_narrower
+        if SEVERITIES.index(new.severity) > SEVERITIES.index(old.severity):
+            goes, withheld = counts.pending, urgent
+        else:
+            comes = counts.not_selected
     elif new.updates == "all" and new.kinds != old.kinds:
         words = f"updates of kind {listed(new.kinds)} count" if new.kinds else "updates of all kinds count"
-        is_narrower, is_wider = bool(new.kinds), bool(old.kinds)
-    if is_narrower:
-        yield CountedChange("goes", counts.pending, counts.pending_security, words, Rule.SECURITY)
-    if is_wider:
-        yield CountedChange("comes", counts.not_selected, 0, words, Rule.HOLD_LIFTED)
+        comes = counts.not_selected if old.kinds else 0
+        if "security" in new.kinds:
+            goes = counts.pending - urgent
+        elif new.kinds:
+            goes, withheld = counts.pending, urgent
+    if goes:
+        yield CountedChange("goes", goes, withheld, words, Rule.SECURITY)
+    if comes:
+        yield CountedChange("comes", comes, 0, words, Rule.HOLD_LIFTED)
 
 
 def _of_ages(counts: Counts, before: Effective, after: Effective, unnamed: int) -> Iterator[CountedChange]:

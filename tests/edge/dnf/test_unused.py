@@ -112,13 +112,17 @@ def test_what_the_operator_excludes_is_unused_all_the_same_and_goes_not(
 ) -> None:
     lab.configure(f"excludepkgs={NEEDING},{BEFORE[1]}")
     assert packages(dnf.resolve(UNUSED)) == set(BEFORE)
-    refused = dnf.resolve(Question(remove=((f"{BEFORE[0]}:noarch", "1.0-1"), (f"{BEFORE[1]}:noarch", "1.0-1"))))
+    refused = dnf.resolve(
+        Question(remove=((f"{BEFORE[0]}:noarch", "1.0-1"), (f"{BEFORE[1]}:noarch", "1.0-1")))
+    )
     assert (refused.exit_code, refused.changes) == (exit_codes.UNRESOLVED, ())
     assert f"would not remove {BEFORE[1]}" in refused.message
 
 
 @pytest.mark.parametrize("name", [BEFORE[3], "kernel-core"])
-def test_what_the_operator_locks_does_not_go(lab: DnfLab, dnf: ScriptedManager, folder: Folder, name: str) -> None:
+def test_what_the_operator_locks_does_not_go(
+    lab: DnfLab, dnf: ScriptedManager, folder: Folder, name: str
+) -> None:
     # dnf itself lets go what is locked.
     version = "1.0-1" if name == BEFORE[3] else VERSIONS[0]
     lab.lock(name, version)
@@ -186,7 +190,8 @@ def test_an_old_kernel_comes_back_beside_the_newer_ones(
     unused = tuple(one for one in dnf.resolve(UNUSED).changes if one.unused == "kernel")
     assert dnf.apply(Instruction(unused), folder()).exit_code == 0
     own = Repository.make(
-        tmp_path / "more", [each for one in VERSIONS for each in kernel(one, "installonlypkg(kernel)", *KERNEL)]
+        tmp_path / "more",
+        [each for one in VERSIONS for each in kernel(one, "installonlypkg(kernel)", *KERNEL)],
     )
     lab.configure_repository("more", own.url)
     lab.refresh()

@@ -73,9 +73,7 @@ def going(*names: str) -> Question:
     return Question(remove=tuple((f"{name}:any", "1.0-1") for name in sorted(names)))
 
 
-def test_all_that_only_unneeded_packages_need_and_no_kernels(
-    lab: PacmanLab, pacman: ScriptedManager
-) -> None:
+def test_all_that_only_unneeded_packages_need_and_no_kernels(lab: PacmanLab, pacman: ScriptedManager) -> None:
     answer = pacman.resolve(UNUSED)
     assert packages(answer) == set(BEFORE)
     assert {(one.action, one.unused) for one in answer.changes} == {("remove", "package")}
