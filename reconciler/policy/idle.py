@@ -36,6 +36,7 @@ Leaves: TypeAlias = Mapping[Key, object]
 _MOST_PAIRS = 200_000
 _NONE = timedelta(0)
 _YEAR = timedelta(days=366)
+_OLD_STATE = 60  # days: whoever patches by states has had a newer one by then
 
 NEVER = "no window ever opens for these hosts, so nothing is ever applied"
 
@@ -275,6 +276,7 @@ class _Idle:
                 message = "sets nothing"
                 yield layer.placed.problem((), "unused", message, "write settings, such as `action: apply`")
             yield from self._dependent(layer)
+            yield from self._old(layer)
             yield from self._reversed(layer)
             yield from self._pinned(layer)
 
@@ -300,6 +302,16 @@ class _Idle:
             yield layer.placed.problem(
                 ("refresh", "stale_after"), "reversed", message, "make it the longer one"
             )
+
+    def _old(self, layer: _IdleLayer) -> Iterator[Problem]:
+        day = layer.leaves.get(("as_of",))
+        days = (self._now.date() - day).days if isinstance(day, date) else 0
+        if days > _OLD_STATE:
+            message = (
+                f"lies {days} days back: nothing that a host saw since then is installed, security updates"
+            )
+            message += " included"
+            yield layer.placed.problem(("as_of",), "old-state", message, "write a later day, or `none`")
 
     def _pinned(self, layer: _IdleLayer) -> Iterator[Problem]:
         for name, pin in (layer.placed.value.scripts or {}).items():

@@ -113,6 +113,7 @@ IDLE: dict[str, dict[str, str]] = {
         **WORKING,
         "policies/p.yaml": policy("severity: critical\n"),
     },
+    "a state of long ago": {**WORKING, "policies/p.yaml": policy("as_of: 2026-09-30\n")},
     "announced without notice": {
         **WORKING,
         "policies/p.yaml": policy("notify: [{to: ops, on: announce}]\nannounce: 0d\n"),
@@ -240,6 +241,7 @@ FINE: dict[str, dict[str, str]] = {
         **host("db-01", "{role: db}"),
         **host("web-01"),
     },
+    "a state of last month": {**WORKING, "policies/p.yaml": policy("as_of: 2026-10-02\n")},
     "a severity of security updates": {
         **SECURITY,
         "policies/q.yaml": policy("severity: critical\n", "q"),
