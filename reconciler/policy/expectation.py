@@ -20,6 +20,7 @@ from reconciler.policy.documents import (
     LabelKey,
     Match,
     Moment,
+    Severity,
     Updates,
     Zone,
 )
@@ -83,6 +84,8 @@ class Expected(Strictly):
 
     updates: OneOrMany[Updates] | None = None
     """Which updates are wanted: this, or one of these."""
+    severity: OneOrMany[Severity] | None = None
+    """The least severity of security updates that counts: this, or one of these."""
     action: OneOrMany[Action] | None = None
     """How far a run goes: this, or one of these."""
     approval: ApprovalMode | None = None

@@ -57,7 +57,7 @@ def messages(text: str, policy: Tree = POLICY) -> list[str]:
 @pytest.mark.parametrize(
     "text",
     [
-        f"{WEB}expect: {{action: apply, updates: [all, security], approval: none}}\n",
+        f"{WEB}expect: {{action: apply, updates: [all, security], approval: none, severity: low}}\n",
         f"{DB}expect: {{action: [plan, download], approval: required, deadline: {{security: 14d}}}}\n",
         f"{DB}expect: {{deadline: {{security: 3w, other: none}}}}\n",
         f"{WEB}at: '2026-05-02 03:00'\nexpect: {{may_apply: all}}\n",
@@ -87,6 +87,10 @@ def test_what_holds_passes(text: str) -> None:
                 "web-1: updates: is all (default), expected security",
                 "web-1: action: is apply (policies/all.yaml:3), expected plan or download",
             ],
+        ),
+        (
+            f"{WEB}expect: {{severity: [moderate, important]}}\n",
+            ["web-1: severity: is low (default), expected moderate or important"],
         ),
         (
             f"{DB}expect: {{deadline: {{security: 7d, other: 30d}}}}\n",

@@ -233,6 +233,7 @@ class _Case:
         approval = expected.approval and (expected.approval,)
         found: list[_Failure] = [
             ("updates", self._setting("updates", expected.updates, settings.updates)),
+            ("severity", self._setting("severity", expected.severity, settings.severity)),
             ("action", self._setting("action", expected.action, settings.action)),
             ("approval", self._setting("approval", approval, settings.approval)),
             ("may_apply", self._may_apply(expected.may_apply)),
