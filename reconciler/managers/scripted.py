@@ -182,8 +182,11 @@ class Scripted(Generic[Where_co]):
         """
         return next(iter(self._inputs or self.inputs()), "")
 
-    def refresh(self) -> Refresh:
+    def refresh(self, rate: int | None = None) -> Refresh:
         """Read the metadata anew.
+
+        Args:
+            rate: Bytes a second that it may take at most.
 
         Raises:
             Stalled: The output does not parse.
@@ -192,6 +195,7 @@ class Scripted(Generic[Where_co]):
             return self._ask(
                 lambda sections: reading.read_refresh(self._dialect, sections),
                 "--refresh",
+                *_limit(rate),
                 timeout=REFRESH_TIMEOUT,
             )
         except Transient as error:
@@ -388,8 +392,8 @@ def _sources(option: str, ids: Iterable[str]) -> Iterator[str]:
         yield from (option, source)
 
 
-_MOST_SECONDS = 9_999_999
-"""What a patch script takes at most, 115 days: policy may ask for more."""
+_MOST = 9_999_999
+"""What a patch script takes at most for a number, 115 days: policy may ask for more."""
 
 
 def options(instruction: Instruction) -> tuple[str, ...]:
@@ -410,10 +414,16 @@ def options(instruction: Instruction) -> tuple[str, ...]:
 def _options_of_repair(instruction: Instruction) -> Iterator[str]:
     yield from ("--conffiles", instruction.conffiles, "--lock-wait", _seconds(instruction.lock_wait))
     yield from _lists((("--automatic", instruction.automatic),))
+    yield from _limit(instruction.rate)
+
+
+def _limit(rate: int | None) -> Iterator[str]:
+    if rate is not None:
+        yield from ("--limit-rate", str(min(max(1, rate // 1024), _MOST)))
 
 
 def _seconds(span: timedelta) -> str:
-    return str(min(max(0, round(span.total_seconds())), _MOST_SECONDS))
+    return str(min(max(0, round(span.total_seconds())), _MOST))
 
 
 def _lists(named: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:

@@ -74,6 +74,15 @@ Deadline = Annotated[
 ]
 """A duration that is not zero, or ``none``."""
 
+Rate = Annotated[
+    int | Literal["none"],
+    BeforeValidator(
+        values.as_rate, json_schema_input_type=Annotated[str, Field(pattern=values.RATE)] | Literal["none"]
+    ),
+    PlainSerializer(values.format_rate, return_type=str),
+]
+"""Bytes a second, or ``none``."""
+
 Moment = Annotated[
     date | datetime,
     BeforeValidator(values.as_moment, json_schema_input_type=Annotated[str, Field(pattern=values.MOMENT)]),
@@ -369,6 +378,7 @@ class Settings(Strictly):
     steps: Steps = "minimal"
     step_time: Length = timedelta(minutes=10)
     lock_wait: Duration = timedelta(minutes=10)
+    download_limit: Rate = "none"
     budget: Length = timedelta(minutes=30)
     overrun: Overrun = "stop"
     reboot: Reboot = Reboot.model_construct()
@@ -385,6 +395,11 @@ class Settings(Strictly):
     announce: Duration = timedelta(0)
     notify: tuple[Route, ...] = ()
     scripts: ScriptPins = Field(default={})
+
+    @property
+    def rate(self) -> int | None:
+        """Bytes a second that fetching may take at most, ``None`` for as many as there are."""
+        return None if self.download_limit == "none" else self.download_limit
 
 
 DEFAULTS = Settings.model_construct()
@@ -447,6 +462,9 @@ class Policy(Document):
     """How long one of these transactions is to take at most; before each of them all gates are asked."""
     lock_wait: Duration | None = None
     """How long to wait while another program holds the package database."""
+    download_limit: Rate | None = None
+    """Bytes a second that fetching packages and metadata may take at most, with K, M or G for 1024 and its
+    powers: `2M`. What the host's own configuration says counts where it is lower."""
     budget: Length | None = None
     """Time that one run needs, hooks, settling and reboot included; a run starts only where it still fits."""
     overrun: Overrun | None = None

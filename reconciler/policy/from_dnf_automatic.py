@@ -225,6 +225,9 @@ class _Conversion:
             self._widened(
                 entry, "lists what alone counts", "write it into /etc/dnf/dnf.conf, for every use of dnf"
             )
+        elif name in {"throttle", "bandwidth"}:
+            hint = "write `download_limit: 2M` into the policy, or throttle into /etc/dnf/dnf.conf"
+            self.left.append(entry.problem("holds for dnf-automatic alone", hint))
         elif name not in _SILENT:
             hint = "write it into /etc/dnf/dnf.conf, which patchledger's dnf reads, too"
             self.left.append(entry.problem("holds for dnf-automatic alone", hint))

@@ -351,7 +351,10 @@ class _Conversion:
     def _others(self) -> None:
         limits = (entry for entry in self.conf.below("Acquire") if _part(entry, -1) == "dl-limit")
         options = (entry for entry in self.conf.list("DPkg::Options") if "--force-conf" not in entry.value)
-        for entry in (*limits, *options):
+        for entry in limits:
+            hint = "leave it where it is: apt itself reads it; for all hosts, write `download_limit: 2M`"
+            self.left.append(entry.problem("stays in force", hint))
+        for entry in options:
             self.left.append(entry.problem("stays in force", "leave it where it is: apt itself reads it"))
         for entry in self.conf.includes:
             self.left.append(entry.problem(f"{quoted(entry.value)} is not read", "name that file, too"))

@@ -38,6 +38,7 @@ CREDENTIAL = r"^[A-Za-z0-9._-]+$"
 UNIT = r"^[A-Za-z0-9:_.\\@-]+$"
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 DURATION = r"^(?=[0-9])(?:[0-9]{1,4}w)?(?:[0-9]{1,5}d)?(?:[0-9]{1,6}h)?(?:[0-9]{1,7}m)?(?:[0-9]{1,8}s)?$"
+RATE = r"^[1-9][0-9]{0,6}[KMG]$"
 PERCENT = r"^(?:100|[1-9]?[0-9])%$"
 TIME_OF_DAY = r"^(?:[01][0-9]|2[0-3]):[0-5][0-9]$"
 MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?$"
@@ -234,6 +235,39 @@ def as_deadline(value: object) -> timedelta | str:
 def format_deadline(value: timedelta | str) -> str:
     """Write a deadline the way policies do."""
     return value if isinstance(value, str) else format_duration(value)
+
+
+_UNITS_OF_RATE = {"K": 2**10, "M": 2**20, "G": 2**30}
+LEAST_RATE = 32 * 2**10
+"""Bytes a second. dnf gives up a file that comes with less than 1,000 for a while, and metadata of a
+distribution would take an hour."""
+
+
+def as_rate(value: object) -> int | str:
+    """Parse bytes a second such as ``2M`` or ``500K``, or ``none``; K is 1024, as for curl and dnf.
+
+    Raises:
+        PydanticCustomError: It is neither, or too little to fetch anything with.
+    """
+    if value == "none":
+        return "none"
+    if not isinstance(value, str) or not re.fullmatch(RATE, value):
+        raise refuse("is no number of bytes a second", "write it as `500K`, `2M` or `none`; K is 1024")
+    rate = int(value[:-1]) * _UNITS_OF_RATE[value[-1]]
+    if rate < LEAST_RATE:
+        raise refuse(
+            f"must be at least {format_rate(LEAST_RATE)}",
+            "write `none` for no limit; to fetch nothing, write `action: plan`",
+        )
+    return rate
+
+
+def format_rate(value: int | str) -> str:
+    """Write bytes a second the way policies do."""
+    if isinstance(value, str):
+        return value
+    unit = next(one for one in reversed(_UNITS_OF_RATE) if value % _UNITS_OF_RATE[one] == 0)
+    return f"{value // _UNITS_OF_RATE[unit]}{unit}"
 
 
 def as_percent(value: object) -> int:

@@ -171,7 +171,10 @@ class Applier:
         run = self.site.folder.unused(run_id(now, plan.digest))
         folder = self.site.folder.execution(run, FETCH)
         asked = question_of(plan, ruling.exchanges)
-        instruction = Instruction(plan.transaction, asked.exclude, asked.block, without=asked.without)
+        settings = DEFAULTS if ruling.effective is None else ruling.effective.settings
+        instruction = Instruction(
+            plan.transaction, asked.exclude, asked.block, without=asked.without, rate=settings.rate
+        )
         return self.site.manager.download(instruction, folder)
 
     def mend(self, assessment: Assessment, announced: Announced | None = None) -> Performed:
@@ -441,6 +444,7 @@ class Applier:
             conffiles=journal.settings.conffiles,
             lock_wait=journal.lock_wait,
             automatic=automatic_in(journal.before),
+            rate=journal.settings.rate,
         )
         return self.executions.apply(journal, "rollback", instruction)
 
@@ -678,6 +682,7 @@ def _instruction(journal: Journal) -> Instruction:
         conffiles=journal.settings.conffiles,
         lock_wait=journal.lock_wait,
         automatic=tuple(name for name in journal.automatic if name in wanted),
+        rate=journal.settings.rate,
     )
 
 

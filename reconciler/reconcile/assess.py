@@ -440,7 +440,8 @@ class Assessor:
         if not seen.privileged:
             refresh = Refresh(RefreshOutcome.NOT_PERMITTED, missing=missing)
         elif is_due(seen, occasion.effective, occasion.state, occasion.now, may_begin=occasion.may_begin):
-            refresh = self.site.manager.refresh()
+            settings = DEFAULTS if occasion.effective is None else occasion.effective.settings
+            refresh = self.site.manager.refresh(settings.rate)
         match refresh.outcome:
             case RefreshOutcome.REFRESHED | RefreshOutcome.FAILED:
                 again = replace(self.site.observe(self.clock.now()), refresh=refresh)

@@ -136,11 +136,13 @@ fi
 # apt's own idea of its folders; apt-config quotes the values for the shell. What it does not name is no default: it
 # could be another system's.
 ROOT=/ STATUS='' LISTS='' ARCHIVES='' STATE='' MARKS='' PREFERENCES='' ETC='' NATIVE='' HISTORY='' DPKG_PATH='' PKG='' SRC='' RELEASE=''
+HTTP_RATE='' HTTPS_RATE='' FTP_RATE=''
 learn configuration must apt-config "-c=$WORK/ours.conf" shell ROOT Dir/d STATUS Dir::State::status/f LISTS Dir::State::lists/d \
     ARCHIVES Dir::Cache::archives/d STATE Dir::State/d MARKS Dir::State::extended_states/f \
     PREFERENCES Dir::Etc::preferences/f ETC Dir::Etc/d NATIVE APT::Architecture \
     HISTORY Dir::Log::History/f DPKG_PATH DPkg::Path \
-    PKG Dir::Cache::pkgcache/f SRC Dir::Cache::srcpkgcache/f RELEASE APT::Default-Release
+    PKG Dir::Cache::pkgcache/f SRC Dir::Cache::srcpkgcache/f RELEASE APT::Default-Release \
+    HTTP_RATE Acquire::http::Dl-Limit HTTPS_RATE Acquire::https::Dl-Limit FTP_RATE Acquire::ftp::Dl-Limit
 # shellcheck source=/dev/null
 . "$WORK/out"
 for value in "Dir::State::status=$STATUS" "Dir::State::lists=$LISTS" "Dir::Cache::archives=$ARCHIVES" "Dir::State=$STATE" \
@@ -148,6 +150,23 @@ for value in "Dir::State::status=$STATUS" "Dir::State::lists=$LISTS" "Dir::Cache
     [ -n "${value#*=}" ] || refused "apt-config does not tell ${value%=}" "$OTHER"
 done
 ROOT=${ROOT%/} LISTS=${LISTS%/} ARCHIVES=${ARCHIVES%/} STATE=${STATE%/}
+
+# apt's own limits are in KiB, and all servers together keep to one (apt.conf(5)); https has that of http where it has
+# none. The operator's stays where it is lower.
+limit_rate() { # SCHEME THE-OPERATOR'S
+    case ${2:-0} in
+        *[!0-9]*) return 0 ;; # what apt makes of it is not known here
+        *) [ "${2:-0}" -eq 0 ] || [ "$2" -gt "$RATE" ] || return 0 ;;
+    esac
+    printf 'Acquire::%s::Dl-Limit "%s";\n' "$1" "$RATE" >>"$WORK/ours.conf"
+}
+
+if [ -n "$RATE" ]; then
+    limit_rate http "$HTTP_RATE"
+    limit_rate https "${HTTPS_RATE:-$HTTP_RATE}"
+    limit_rate ftp "$FTP_RATE"
+    must_have_space
+fi
 ADMIN=${STATUS%/*}
 
 # Without --cache, parsed lists live as long as this run, and begin as a copy of the machine's own.

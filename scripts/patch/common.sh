@@ -151,6 +151,10 @@ options of --download, --apply and --repair
   --automatic A:ARCH,B   mark these as installed only for others when the work is done (may be repeated)
   --log FILE             append what the package manager says to this file, as it speaks; -: to standard error
 
+options of --refresh, --download, --apply and --repair
+  --limit-rate KIB       fetch at most so many KiB a second, where the manager's own configuration says nothing lower
+                         (pacman: packages alone, and not where an XferCommand is configured)
+
 options of --apply, with --cache: the packages that were installed are kept there for the way back (not pacman)
   --keep-size MIB        at most so much; otherwise 1024, and 0 keeps none
   --keep-days N          at most so long after another version took their place; otherwise 90
@@ -198,6 +202,8 @@ CONFFILES=keep
 LOCK_WAIT=0
 AUTOMATIC=
 LOG=
+# Of --limit-rate; empty for none.
+RATE=
 # With --log -
 ALOUD=
 # For --keep-size and --keep-days, and the folder that they are about.
@@ -276,6 +282,7 @@ goes_with() { # OPTION
         --without-source) verbs='--observe --dry-run --download --apply' ;;
         --install | --remove) verbs='--download --apply --relations --repair' ;;
         --conffiles | --lock-wait | --automatic | --log) verbs='--download --apply --repair' ;;
+        --limit-rate) verbs='--refresh --download --apply --repair' ;;
         --keep-size | --keep-days) verbs=--apply ;;
         --cache | --root) verbs=$VERB ;;
         *) return 1 ;;
@@ -329,6 +336,10 @@ take_value() { # OPTION [VALUE]
         --lock-wait)
             check_number "$@" 0
             LOCK_WAIT=$2
+            ;;
+        --limit-rate)
+            check_number "$@" 1
+            RATE=$2
             ;;
         --keep-size)
             check_number "$@" 0

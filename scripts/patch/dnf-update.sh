@@ -135,7 +135,48 @@ dnf_() { # may|run ARGUMENT...
     done <<EOF
 $WITHOUT
 EOF
+    if [ -n "$RATE" ]; then limit_rate; fi
+    while IFS= read -r limit; do
+        [ -z "$limit" ] || set -- "--setopt=$limit" "$@"
+    done <<EOF
+$LIMITS
+EOF
     "$how" "$DNF" ${ROOT:+--installroot="$ROOT"} --setopt=color=never "$@"
+}
+
+# The options of dnf by which all repositories together keep to --limit-rate, one a line: a repository that has a
+# throttle of its own keeps that where it is lower, and one file is fetched after another, since each repository has as
+# much. A throttle is in bytes a second, with k, M or G, or a share of a bandwidth (dnf.conf(5)).
+LIMITS=
+limit_rate() {
+    [ -n "$RATE" ] && [ -z "$LIMITS" ] || return 0
+    repository_files >"$WORK/repository-files"
+    {
+        while IFS= read -r file; do cat "$file" && echo; done <"$WORK/repository-files"
+        printf '[main]\nthrottle = %s\nbandwidth = %s\n' "$(configured throttle)" "$(configured bandwidth)"
+    } >"$WORK/throttles"
+    LIMITS=$(awk -v most="$((RATE * 1024))" '
+        function bytes(text) {
+            if (text !~ /^[0-9]+(\.[0-9]+)?[kKmMgG]?$/) return 0
+            return text * (text ~ /[kK]$/ ? 1024 : text ~ /[mM]$/ ? 1048576 : text ~ /[gG]$/ ? 1073741824 : 1)
+        }
+        function rate(text, of) { return int(text ~ /%$/ ? bytes(of) * substr(text, 1, length(text) - 1) / 100 : bytes(text)) }
+        /^[ \t]*\[/ { id = $0; sub(/^[ \t]*\[/, "", id); sub(/\].*$/, "", id); if (!(id in known)) { known[id]; order[++n] = id }; next }
+        /^(throttle|bandwidth)[ \t]*=/ {
+            key = value = $0; sub(/[ \t]*=.*/, "", key); sub(/^[^=]*=[ \t]*/, "", value); sub(/[ \t]+$/, "", value)
+            if (key == "throttle") throttle[id] = value; else bandwidth[id] = value
+        }
+        END {
+            print "max_parallel_downloads=1"
+            for (i = 1; i <= n; i++) {
+                id = order[i]
+                # One that says nothing has what holds for all.
+                if (id != "main" && !(id in throttle) && !(id in bandwidth)) continue
+                own = rate(id in throttle ? throttle[id] : throttle["main"], id in bandwidth ? bandwidth[id] : bandwidth["main"])
+                print (id == "main" ? "" : id ".") "throttle=" (own > 0 && own < most ? own : most)
+            }
+        }' "$WORK/throttles")
+    sure
 }
 
 # Our own view of dnf's cache: its metadata by links, what dnf parses from them beside.

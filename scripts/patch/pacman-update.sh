@@ -141,6 +141,8 @@ configure() {
     options_named HookDir | while read -r dir; do below_root "${dir%/}"; done >"$WORK/hookdirs"
     ARCHIVES=$(sed -n 1p "$WORK/cachedirs")
     plain_configuration "$FOLDERS" >"$WORK/real.conf"
+    # As it comes, what is fetched for --refresh is fetched only where it is newer, which costs less than a limit saves.
+    case $VERB in --download | --apply | --repair) limit_rate ;; esac
     # Of the copy: it can fetch nothing, so that it can install nothing. What is in it was verified when it was read.
     plain_configuration "$FOLDERS|Server|CacheServer|XferCommand|DownloadUser|SigLevel|LocalFileSigLevel|CheckSpace" |
         sed 's/^\[options\]$/&\nSigLevel = Never\nLocalFileSigLevel = Never/' >"$WORK/void.conf"
@@ -151,6 +153,28 @@ configure() {
     SYNC=$DB/sync
     [ -z "$OURS" ] || ! [ "$(newer_databases)" = ours ] || SYNC=$OURS/sync
     sure
+}
+
+# pacman has no limit of its own, but lets another program fetch, one file after another; the operator's own stays.
+limit_rate() {
+    [ -n "$RATE" ] && [ -z "$(options_named XferCommand)" ] || return 0
+    place curl || refused 'no curl is here, which --limit-rate needs' "$OTHER"
+    # It says of what it cannot fetch what pacman would, and begins anew where a server gives no rest of a file.
+    cat >"$WORK/fetch" <<EOF
+get() {
+    words=\$('$_place' -q -fsSL --connect-timeout 10 --limit-rate ${RATE}K "\$@" 2>&1)
+}
+get -C - -o "\$1" "\$2" && exit
+[ \$? -ne 33 ] || { rm -f "\$1"; get -o "\$1" "\$2" && exit; }
+from=\${2#*://}
+printf "error: failed retrieving file '%s' from %s : %s\n" "\${2##*/}" "\${from%%/*}" "\${words#curl: (*) }" >&2
+exit 1
+EOF
+    # pacman may fetch as a user of its own.
+    must chmod 755 "$WORK"
+    cp "$WORK/real.conf" "$WORK/unlimited.conf"
+    awk -v get="/bin/sh $WORK/fetch %o %u" '{ print } $0 == "[options]" { print "XferCommand = " get }' \
+        "$WORK/unlimited.conf" >"$WORK/real.conf"
 }
 
 # Ours, or pacman's own where the operator refreshed or upgraded since: the mirror says when each was written, and a

@@ -249,7 +249,18 @@ configuration() {
         printf '[main]\nlocksfile.path = %s\n' "$locks"
         # What is named is all that goes.
         case $VERB in --download | --apply | --repair) echo 'solver.cleandepsOnRemove = false' ;; esac
+        limit_rate
     } | merged >"$WORK/zypp.conf"
+}
+
+# In bytes a second, where 0 is none. The operator's own stays where it is lower; one file after another, since each that
+# is fetched beside others would have as much.
+limit_rate() {
+    [ -n "$RATE" ] || return 0
+    most=$((RATE * 1024))
+    own=$(configured download.max_download_speed 0)
+    case $own in *[!0-9]* | ???????????*) ;; *) [ "$own" -eq 0 ] || [ "$own" -gt "$most" ] || most=$own ;; esac
+    printf 'download.max_download_speed = %s\ndownload.max_concurrent_connections = 1\n' "$most"
 }
 
 prepare() {
@@ -1026,6 +1037,10 @@ tell_going() {
 # --- refresh -----------------------------------------------------------------------------------------------
 
 refresh() {
+    if [ -n "$RATE" ]; then
+        reach_into_root
+        configuration
+    fi
     section refresh listing refresh
     cat "$WORK/out" >"$WORK/answer"
     ended=$(refreshed)
@@ -1034,9 +1049,13 @@ refresh() {
     finish "$ended"
 }
 
-listing() { # ARGUMENT...
+listing() ( # ARGUMENT...
+    if [ -n "$RATE" ]; then
+        ZYPP_CONF=$CONF
+        export ZYPP_CONF
+    fi
     run zypper ${ROOT:+--root "$ROOT"} --xmlout --non-interactive "$@"
-}
+)
 
 refreshed() {
     case $code in

@@ -161,7 +161,8 @@ def table_of(heading: str) -> list[list[str]]:
 VERBS = tuple(row[0].strip("`") for row in table_of("Verbs") if row[0] != "`--help`")
 VALUES = {
     "--install": "a:all=1-1", "--remove": "a:all", "--choose": "a=1-1", "--only": "a=1-1", "--log": "/x",
-    "--conffiles": "new", "--lock-wait": "9999999", "--keep-size": "0", "--keep-days": "1",
+    "--conffiles": "new", "--lock-wait": "9999999", "--keep-size": "0",
+    "--limit-rate": "1", "--keep-days": "1",
 }  # fmt: skip
 
 

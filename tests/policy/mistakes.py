@@ -129,6 +129,9 @@ MISTAKES: dict[str, Tree] = {
     "a negative duration": policy("budget: -1h\n"),
     "no budget": policy("budget: 0m\n"),
     "no deadline written as zero": policy("deadline: {other: 0d}\n"),
+    "a limit without a unit": policy("download_limit: 2000000\n"),
+    "a limit in bits": policy("download_limit: 2Mbit\n"),
+    "a limit too low for anything": policy("download_limit: 1K\n"),
     "slots of nothing": policy("concurrency: {group: g, slots: 0}\n"),
     "slots as a percentage": policy("concurrency: {group: g, slots: 25%}\n"),
     # health, scripts, sources

@@ -195,7 +195,7 @@ class Machine:
     def result(self, folder: Path) -> Execution:
         return self.disk.results[str(folder)] or Execution(1, message="it was killed", is_finished=False)
 
-    def refresh(self) -> Refresh:
+    def refresh(self, _rate: int | None = None, /) -> Refresh:
         raise NotArrangedError
 
     def resolve(self, question: Question) -> Answer:

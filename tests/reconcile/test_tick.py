@@ -231,7 +231,7 @@ class Host:
     def observe(self, at: datetime, *_sources: Sequence[str]) -> Observation:
         return replace(self.world.observe(at), database=str(sorted(self.world.installed.items())))
 
-    def refresh(self) -> Refresh:
+    def refresh(self, _rate: int | None = None, /) -> Refresh:
         raise NotArrangedError
 
     def resolve(self, question: Question) -> Answer:
@@ -335,7 +335,7 @@ class Lacking(Host):
         third = Source("third", "", None, None, at - timedelta(days=9), may_be_missing=True)
         return replace(super().observe(at, *sources), sources=(base, third))
 
-    def refresh(self) -> Refresh:
+    def refresh(self, _rate: int | None = None, /) -> Refresh:
         self.tries += 1
         return Refresh(RefreshOutcome.FAILED, "no route to third", missing=("third",))
 
@@ -403,7 +403,7 @@ class Fetching(Host):
         base = Source("base", "", None, None, self.at - timedelta(days=0 if len(self.looked) > 1 else 9))
         return replace(super().observe(at, *sources), sources=(base,))
 
-    def refresh(self) -> Refresh:
+    def refresh(self, _rate: int | None = None, /) -> Refresh:
         self.at += timedelta(minutes=4)
         return Refresh(RefreshOutcome.REFRESHED)
 

@@ -32,6 +32,7 @@ class Instruction:
         lock_wait: How long to wait while another program holds the package database.
         automatic: ``name:arch`` of packages to be marked as installed only for others afterwards.
         without: Ids of sources that nothing may come from.
+        rate: Bytes a second that fetching may take at most; ``None`` for as many as there are.
     """
 
     changes: tuple[Change, ...]
@@ -41,6 +42,7 @@ class Instruction:
     lock_wait: timedelta = timedelta(0)
     automatic: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    rate: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,11 @@ class Journal:
         if self.phase is Phase.ROLLING_BACK:
             changes = self.undo
         return Instruction(
-            changes, conffiles=self.settings.conffiles, lock_wait=self.lock_wait, automatic=self.automatic
+            changes,
+            conffiles=self.settings.conffiles,
+            lock_wait=self.lock_wait,
+            automatic=self.automatic,
+            rate=self.settings.rate,
         )
 
 

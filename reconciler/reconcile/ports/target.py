@@ -64,8 +64,8 @@ class PackageManager(Protocol[Where_co]):
     ) -> Observation:
         """Look at the machine, as it is or as its sources are to be seen; changes nothing."""
 
-    def refresh(self) -> Refresh:
-        """Fetch the metadata anew."""
+    def refresh(self, rate: int | None = None, /) -> Refresh:
+        """Fetch the metadata anew, with so many bytes a second at most."""
 
     def resolve(self, question: Question) -> Answer:
         """Ask the resolver; changes nothing."""

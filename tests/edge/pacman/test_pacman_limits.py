@@ -1,0 +1,51 @@
+"""``--limit-rate`` has curl fetch for pacman, which has no limit of its own."""
+
+from pathlib import Path
+
+from reconciler.managers.pacman import PACMAN
+from reconciler.managers.scripted import ScriptedManager
+from reconciler.managers.scripts import PatchScript
+from reconciler.planning.facts.observation import Question, RefreshOutcome
+from reconciler.planning.runs.execution import Execution, Instruction
+from reconciler.targets.local import LocalTarget
+from tests.edge.pacman.conftest import Folder
+from tests.labs.pacman import PacmanLab
+from tests.labs.recorder import recording
+
+_SAYS_ITS_LIMITS = 'printf "%s\\n" "$*"'
+RATE = 2 * 2**20
+
+
+def test_pacman_fetches_packages_no_faster_than_policy_says(
+    lab: PacmanLab, script: PatchScript, tmp_path: Path, folder: Folder
+) -> None:
+    path, said = recording(tmp_path / "recorder", "curl", _SAYS_ITS_LIMITS)
+    pacman = ScriptedManager(PACMAN, LocalTarget({**lab.environment, "PATH": path}), script, lab.cache)
+    assert pacman.refresh(RATE).outcome is RefreshOutcome.REFRESHED
+    assert said.read_text() == ""
+    changes = pacman.resolve(Question()).changes
+    assert pacman.download(Instruction(changes, rate=RATE), folder()) == Execution(0)
+    assert (lab.archives / "plain-1.1-1-any.pkg.tar.zst").exists()
+    calls = said.read_text().splitlines()
+    assert calls
+    assert all("--limit-rate 2048K" in call for call in calls)
+
+
+def test_the_operators_own_program_fetches_as_it_is(
+    lab: PacmanLab, script: PatchScript, tmp_path: Path, folder: Folder
+) -> None:
+    path, said = recording(tmp_path / "recorder", "curl", _SAYS_ITS_LIMITS)
+    lab.configure("XferCommand = /usr/bin/env curl -q -fsSL --limit-rate 64K -o %o %u")
+    pacman = ScriptedManager(PACMAN, LocalTarget({**lab.environment, "PATH": path}), script, lab.cache)
+    changes = pacman.resolve(Question()).changes
+    assert pacman.download(Instruction(changes, rate=RATE), folder()) == Execution(0)
+    assert {call.split(" --limit-rate ")[1].split()[0] for call in said.read_text().splitlines()} == {"64K"}
+
+
+def test_what_curl_cannot_fetch_is_named(lab: PacmanLab, pacman: ScriptedManager, folder: Folder) -> None:
+    changes = pacman.resolve(Question()).changes
+    for file in lab.repository.glob("plain-1.1-1-*"):
+        file.unlink()
+    done = pacman.download(Instruction(changes, rate=RATE), folder())
+    assert (done.exit_code, done.failed[0].lacks) == (29, "file")
+    assert [one.name for one in done.failed] == ["plain"]
