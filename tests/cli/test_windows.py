@@ -5,6 +5,7 @@ import json
 import shlex
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -136,6 +137,19 @@ def test_this_hosts_windows_begin_with_the_open_one_and_name_freezes() -> None:
         "Sun 2026-12-27 02:00 +01:00  Sun 2026-12-27 05:00 +01:00  3h      sunday-night  year-end\n"
         "Sun 2027-01-03 02:00 +01:00  Sun 2027-01-03 05:00 +01:00  3h      sunday-night  year-end\n"
     )
+
+
+def test_a_freeze_that_security_updates_pass_says_so() -> None:
+    def lenient(folder: str | None) -> HostWindows:
+        return replace(_host(folder), freezes=(replace(YEAR_END, allow="security"),))
+
+    def both(folder: str | None) -> HostWindows:
+        strict = replace(YEAR_END, name="audit")
+        return replace(_host(folder), freezes=(replace(YEAR_END, allow="security"), strict))
+
+    for host, passes in ((lenient, True), (both, False), (_host, False)):
+        (_, line) = windows("--count", "1", "--from", "2026-12-20T02:00Z", host=host).splitlines()
+        assert line.endswith(" (security updates pass)") == passes
 
 
 def test_one_schedule_of_a_folder_in_another_zone() -> None:

@@ -64,6 +64,7 @@ def messages(text: str, policy: Tree = POLICY) -> list[str]:
         f"{WEB}at: '2026-05-02 04:31'\nexpect: {{may_apply: none}}\n",
         f"{WEB}at: 2026-05-02\nexpect: {{may_apply: all}}\n",
         f"{WEB}at: 2026-06-02\nexpect: {{may_apply: security}}\n",
+        f"{WEB}assume: {{manager: pacman}}\nat: 2026-06-02\nexpect: {{may_apply: none}}\n",
         f"{WEB}from: 2026-12-01\nuntil: 2026-12-31\nexpect: {{may_apply: none}}\n",
         f"{WEB}from: 2026-12-01\nuntil: 2027-01-01\nexpect: {{may_apply: all}}\n",
         f"{DB}expect: {{may_apply: none}}\n",

@@ -1,7 +1,7 @@
 """What waits for an approval in a fleet, who is meant, and the documents that approve it."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,12 +13,14 @@ from reconciler.planning.fleet.waiting import Selector, Waiting, chosen, waiting
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.resolving.approval import digest_of
 from reconciler.planning.resolving.dispositions import Plan
+from reconciler.policy.windows import Freeze
 from tests.policy.trees import MIDNIGHT, loaded
 from tests.report_samples import INPUTS, NOW, change, plan_of, report_of, update
 
 NEEDS = replace(INPUTS, settings=replace(INPUTS.settings, approval="required"))
 BASH = plan_of(update("bash"))
 BOTH = plan_of(update("bash"), update("openssl", installed="3.0.14-1", candidate="3.0.15-1", security=True))
+HOUR = timedelta(hours=1)
 TERMS = Terms("2026-12-20", "UTC", "CHG-1")
 
 
@@ -215,3 +217,17 @@ def test_no_target_keeps_a_security_update_of_others_from_being_seen(*, is_first
     every = [told("web-02"), told("web-01", quiet)]
     (plan,) = waiting(reversed(every) if is_first else every).plans
     assert sorted(plan.security) == ["openssl:amd64"]
+
+
+def test_in_a_freeze_that_lets_security_through_each_plan_waits_for_its_own_approval() -> None:
+    alone = whole(plan_of(update("openssl", security=True)))
+    freeze = Freeze("year-end", NOW - HOUR, NOW + HOUR, "security", "year end")
+    frozen = replace(NEEDS, freezes=(freeze,))
+    row, _ = told("web-01")
+    both = report_of(whole(BOTH), frozen, target="web-01", security_plan=alone)
+    found = waiting([(row, both)])
+    assert {one.digest for one in found.plans} == {alone.digest, whole(BOTH).digest}
+    (security,) = (one for one in found.plans if one.digest == alone.digest)
+    assert [one.row.target for one in security.targets] == ["web-01"]
+    same = report_of(alone, frozen, target="web-01", security_plan=alone)
+    assert [one.digest for one in waiting([(row, same)]).plans] == [alone.digest]

@@ -117,6 +117,7 @@ def run(
     """
     if not 1 <= options.count <= _LARGEST_COUNT:
         raise Misuse(f"--count is from 1 to {_LARGEST_COUNT}, not {options.count}")
+    host = HostWindows(())
     if (window := _previewed(options)) is not None:
         rows = _preview_rows(window, _moment(options, now, zone(window.timezone)))
     else:
@@ -126,7 +127,7 @@ def run(
         host = _restricted(host_windows(options.policy), options)
         rows = _host_rows(host, _moment(options, now, shown_in or zone("UTC")), shown_in)
     shown = list(islice(rows, options.count))
-    stdout.write(_as_json(shown) if options.format == "json" else _as_table(shown))
+    stdout.write(_as_json(shown) if options.format == "json" else _as_table(shown, host))
     if len(shown) < options.count:
         stderr.write(
             f"patchledger: no further window begins in the {HORIZON.days // 365} years that are searched\n"
@@ -278,16 +279,16 @@ def _as_json(rows: Sequence[ShownWindow]) -> str:
     return json.dumps(plain(tuple(rows), write_instant=datetime.isoformat), indent=2) + "\n"
 
 
-def _as_table(rows: Sequence[ShownWindow]) -> str:
+def _as_table(rows: Sequence[ShownWindow], host: HostWindows) -> str:
     if not rows:
         return "No window opens within five years.\n"
-    shown = list(map(_cells, rows))
+    shown = [_cells(row, host) for row in rows]
     filled = [any(column) for column in zip(*shown, strict=True)]
     heads, *lines = (list(compress(row, filled)) for row in (_HEADS, *shown))
     return "".join(f"{line}\n" for line in table(lines, heads=heads, indent=""))
 
 
-def _cells(row: ShownWindow) -> list[str]:
+def _cells(row: ShownWindow, host: HostWindows) -> list[str]:
     # Instants, not local times: the difference of two local times of one zone would not be elapsed time.
     length = row.end.astimezone(UTC) - row.start.astimezone(UTC)
     return [
@@ -295,8 +296,17 @@ def _cells(row: ShownWindow) -> list[str]:
         _time_text(row.end),
         _length_text(length),
         row.schedule or "",
-        row.blocked_by or "",
+        _blocked(row, host),
     ]
+
+
+def _blocked(row: ShownWindow, host: HostWindows) -> str:
+    """Name what keeps a run out, and say where that is no freeze for security updates."""
+    if row.blocked_by is None:
+        return ""
+    span = Occurrence(row.start.astimezone(UTC), row.end.astimezone(UTC), row.schedule or "", 0)
+    passes = blocked_by(span, host.freezes, budget=host.budget, allow_security=True) is None
+    return f"{row.blocked_by} (security updates pass)" if passes else row.blocked_by
 
 
 def _time_text(moment: datetime) -> str:

@@ -117,7 +117,7 @@ def by_versions(
             raise Misuse(f"{move.package} has no version that could be listed", "approve by digest")
         if versions.setdefault(move.name, move.to) != move.to:
             said = f"{move.name} goes to {versions[move.name]} on one target and to {move.to} on another"
-            raise Misuse(said, "approve by digest, or fewer targets at once")
+            raise Misuse(said, "approve by digest, or fewer targets or plans at once")
     matches = [match for plan in plans for match in _matches(plan, selector)]
     names, files, first = FreshNames(taken), {}, ""
     for match in _joined(matches):

@@ -47,6 +47,8 @@ class HostStatus:
     """What a report says in short.
 
     Attributes:
+        decision: Of the plan that the next run makes real, which in a freeze may be the security plan.
+        plan: Digest of that.
         guests: Of a hypervisor each guest, the worst first.
         timezone: The zone that people read its times in.
     """
@@ -92,16 +94,17 @@ def status_document(report: Report, last_run: Mapping[str, Any] | None) -> dict[
         report: The newest one.
         last_run: From :func:`run_summary`, ``None`` where no run is known.
     """
-    free = next(iter(report.leading.free_windows), None)
+    leading = report.leading
+    free = next(iter(leading.free_windows), None)
     status = HostStatus(
         host=report.target_id,
         program=report.program,
         looked_at=report.generated_at,
         headline=headline(report),
         ailments=tuple(ill.ailment for ill in ailments(report.conditions)),
-        decision=report.decision,
+        decision=leading.decision,
         next_window=None if free is None else NextWindow(free.start, free.end, free.schedule),
-        plan=report.plan.digest,
+        plan=leading.plan.digest,
         counts=report.counts,
         reboot=report.reboot,
         policy=PolicyInBrief(report.policy.commit, report.policy.state, report.policy.message),

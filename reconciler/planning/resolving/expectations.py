@@ -32,7 +32,7 @@ from reconciler.policy.documents import (
 )
 from reconciler.policy.expectation import AskedTime, Assumed, Expectation, Expected
 from reconciler.policy.load import Placed, Revision
-from reconciler.policy.managers import NAMES, ManagerName
+from reconciler.policy.managers import NAMES, ManagerName, traits_of
 from reconciler.policy.match import HostFacts, selects, system_of
 from reconciler.policy.resolve import Effective, HostClass, Resolver
 from reconciler.policy.values import format_deadline, format_duration
@@ -286,6 +286,11 @@ class _Case:
         found, why = self._most
         return "" if found == wanted else f"is {found}, expected {wanted}: {why}"
 
+    @property
+    def _tells_security(self) -> bool:
+        """Whether anything passes a freeze that lets security updates through."""
+        return traits_of(self.manager).tells_security
+
     @cached_property
     def _most(self) -> tuple[Updates, str]:
         """The most that may be applied in the time, and why."""
@@ -299,7 +304,7 @@ class _Case:
             return "none", f"updates is none ({self._origin('updates')})"
         if settings.updates == "all" and (found := self._first(allow_security=False)):
             return "all", found
-        if found := self._first(allow_security=True):
+        if found := self._first(allow_security=self._tells_security):
             is_chosen = settings.updates == "security"
             return (
                 "security",
@@ -319,7 +324,7 @@ class _Case:
         if not self.effective.schedules:
             return f"there is no schedule ({self._origin('schedule')})"
         span = self.spans[0]
-        opening = self._opening(span.start, allow_security=True)
+        opening = self._opening(span.start, allow_security=self._tells_security)
         if opening is None:
             return "no window with room for a run opens within five years"
         frozen = f", kept back by {', '.join(opening.blocked_by)}" if opening.blocked_by else ""
