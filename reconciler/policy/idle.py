@@ -293,6 +293,9 @@ class _Idle:
         if layer.leaves.get(("allow_removals",)) and layer.leaves.get(("removals",)) == "allow":
             message = "has no effect beside `removals: allow`, which lets every package be removed"
             yield layer.placed.problem(("allow_removals",), "no-effect", message, "leave one of them out")
+        if layer.leaves.get(("step_time",)) and layer.leaves.get(("steps",)) == "single":
+            message = "has no effect beside `steps: single`, which makes all at once"
+            yield layer.placed.problem(("step_time",), "no-effect", message, "leave one of them out")
 
     def _reversed(self, layer: _IdleLayer) -> Iterator[Problem]:
         every, stale = (layer.leaves.get(("refresh", key)) for key in ("every", "stale_after"))

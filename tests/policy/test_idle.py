@@ -141,6 +141,10 @@ IDLE: dict[str, dict[str, str]] = {
         **WORKING,
         "policies/p.yaml": policy("removals: allow\nallow_removals: [foo]\n"),
     },
+    "a time for steps where there is one": {
+        **WORKING,
+        "policies/p.yaml": policy("steps: single\nstep_time: 5m\n"),
+    },
     "stale before it is read anew": {
         **WORKING,
         "policies/p.yaml": policy("refresh: {every: 2d, stale_after: 6h}\n"),

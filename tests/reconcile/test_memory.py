@@ -5,11 +5,18 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.planning.facts.observation import Health, Observation
-from reconciler.planning.gates.types import FailedApply
+from reconciler.planning.facts.observation import Change, Health, Observation
+from reconciler.planning.gates.types import FailedApply, Step
 from reconciler.planning.runs.execution import FailedPackage
 from reconciler.planning.runs.journal import Journal
-from reconciler.planning.runs.record import Difference, RunOutcome, RunRecord, StepOutcome, StepRecord
+from reconciler.planning.runs.record import (
+    Difference,
+    RunOutcome,
+    RunRecord,
+    StepOutcome,
+    StepRecord,
+    move_of,
+)
 from reconciler.planning.text.layout import SCHEMA_VERSION
 from reconciler.reconcile.apply import Performed
 from reconciler.reconcile.memory import after_run, rebooting
@@ -66,6 +73,22 @@ def test_a_plan_that_failed_is_remembered_until_one_is_applied(
 ) -> None:
     state = after_run(BEFORE, performed(outcome, code), "")
     assert ("" if state.failed is None else state.failed.digest, state.used) == (failed, used)
+
+
+def test_what_steps_took_is_remembered_for_the_next_ones() -> None:
+    change = Change("upgrade", "curl", "amd64", "1.0", "1.1", size=2**20)
+    run = performed(RunOutcome.APPLIED)
+    step = StepRecord((move_of(change),), NOW, NOW + timedelta(seconds=90), StepOutcome.DONE, 0, 0, "")
+    state = after_run(
+        BEFORE,
+        replace(
+            run,
+            record=replace(run.record, steps=(step,)),
+            journal=replace(run.journal, steps=(Step((change,)),)),
+        ),
+        "",
+    )
+    assert [one.seconds for one in state.took] == [90]
 
 
 def refused(*, number: int, hooks: str = "hooks", database: str = "db-2") -> Performed:
