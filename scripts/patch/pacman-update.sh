@@ -659,10 +659,10 @@ there_in() {
         { print >gone }' "$WORK/installed" -
 }
 
-# Here all of it goes, and nothing marks it: as where some of it does.
+# With what needs it, so that this is told. Here all of it goes, and nothing marks it: as where some of it does.
 resolve_going() {
     # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
-    remove_from_copy -R $(cut -d ' ' -f 1 "$WORK/going") >"$WORK/said.out" 2>"$WORK/said.err"
+    remove_from_copy -Rc $(cut -d ' ' -f 1 "$WORK/going") >"$WORK/said.out" 2>"$WORK/said.err"
     rc=$?
     awk '/^Packages \([0-9]+\) / { gsub(/  +/, " [removal]  "); sub(/ *$/, ""); if (!/\[removal\]$/) $0 = $0 " [removal]" } { print }' "$WORK/said.out"
     cat "$WORK/said.err" >&2
@@ -681,8 +681,8 @@ tell_going() {
     [ "$code" -eq 0 ] || unresolved
     transaction "$WORK/out" | sort -u >"$WORK/would"
     sed 's/^/remove /' "$WORK/going" | sort -u >"$WORK/named"
-    : >"$WORK/again"
-    must_be_equal
+    awk 'FILENAME == ARGV[1] { would[$0]; next } !($0 in would) { print "it would not " $0 }' "$WORK/would" "$WORK/named" >"$WORK/differences"
+    [ ! -s "$WORK/differences" ] || refused "pacman would do something else: $(in_one_line <"$WORK/differences")" "$UNRESOLVED"
     finish "$OK"
 }
 

@@ -1,4 +1,4 @@
-"""A small machine as the system that runs: without ``--root``, over the lab's root and this machine's programs."""
+"""A small machine as the system that runs: without ``--root``, the lab's root over this one's."""
 
 import subprocess
 from pathlib import Path
@@ -40,7 +40,10 @@ def run_inside(root: Path, script: PatchScript, tmp_path: Path, commands: str) -
     scratch.mkdir()
     text = f'patch() {{ sh -c "$(cat /mnt/script)" {script.name} "$@"; }}\n{commands}'
     subprocess.run(
-        ["unshare", "-m", "sh", "-c", _SYSTEM, "sh", str(scratch), str(root), str(results), text, script.name],
+        [
+            "unshare", "-m", "sh", "-c", _SYSTEM, "sh", str(scratch), str(root), str(results), text,
+            script.name,
+        ],
         stdin=subprocess.DEVNULL, capture_output=True, check=True,
     )  # fmt: skip
     return results

@@ -17,28 +17,17 @@ from tests.labs.dnf import DnfLab
 from tests.labs.folders import Folder
 from tests.labs.rpm import Repository, Rpm
 from tests.labs.running import run_inside
-from tests.labs.unused_rpms import HOLDING, NEEDING, kernel, unused_names, unused_world
+from tests.labs.unused_machines import BEFORE, BY_UPDATE, NEEDING, dnf_kernel, dnf_machine
+from tests.labs.unused_machines import DNF_KERNEL as KERNEL
+from tests.labs.unused_machines import DNF_VERSIONS as VERSIONS
 from tests.managers.told import parse_answer
 
 UNUSED = Question(unused=True)
-KERNEL = ("kernel-core", "kernel-modules", "kernel")
-VERSIONS = tuple(f"5.{number}-1" for number in (8, 9, 10, 11))
-"""In the order of rpm, which is not that of letters."""
-BEFORE, BY_UPDATE = unused_names(15), unused_names(5, 15)
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> DnfLab:
-    """Four kernels of which dnf is to leave one and the next, and twenty packages that came in for others."""
-    lab = DnfLab.empty(tmp_path_factory.mktemp("unused") / "lab")
-    lab.configure("installonly_limit=2")
-    lab.repository.publish(*unused_world(before=len(BEFORE), by_update=len(BY_UPDATE)))
-    lab.refresh()
-    lab.dnf("-y", "install", HOLDING, f"{NEEDING}-1.0")
-    lab.rpm("-e", HOLDING)
-    for version in VERSIONS:
-        lab.install(*kernel(version, "installonlypkg(kernel)", *KERNEL))
-    return lab
+    return dnf_machine(tmp_path_factory.mktemp("unused") / "lab")
 
 
 @pytest.fixture
@@ -70,9 +59,9 @@ def going(answer: Answer) -> Question:
 
 def test_old_kernels_and_all_that_only_unneeded_packages_need(lab: DnfLab, dnf: ScriptedManager) -> None:
     answer = dnf.resolve(UNUSED)
-    assert kernels(answer) == all_of(*VERSIONS[:2])
+    assert kernels(answer) == all_of(*VERSIONS[:3])
     assert packages(answer) == set(BEFORE)
-    assert len(answer.changes) == 6 + 15
+    assert len(answer.changes) == 9 + 15
     assert {one.action for one in answer.changes} == {"remove"}
     update(lab)
     assert packages(dnf.resolve(UNUSED)) == {*BEFORE, *BY_UPDATE}
@@ -80,7 +69,7 @@ def test_old_kernels_and_all_that_only_unneeded_packages_need(lab: DnfLab, dnf: 
 
 @pytest.mark.parametrize(
     ("setting", "left"),
-    [("installonly_limit=3", 1), ("installonly_limit=4", 0), ("installonly_limit=0", 0)],
+    [("installonly_limit=3", 2), ("installonly_limit=5", 0), ("installonly_limit=0", 0)],
 )
 def test_how_many_kernels_stay_is_the_operators_setting(
     lab: DnfLab, dnf: ScriptedManager, setting: str, left: int
@@ -97,7 +86,7 @@ def test_the_running_kernel_stays_though_it_is_the_oldest(
     lab.install(image)
     results = run_inside(lab.root, script, tmp_path, "patch --dry-run --unused >/mnt/said")
     answer = parse_answer(DNF, (results / "said").read_text())
-    assert kernels(answer) == all_of(*VERSIONS[1:3])
+    assert kernels(answer) == all_of(*VERSIONS[1:4])
 
 
 def test_what_rpm_installed_is_wanted_and_what_is_recommended_is_needed(
@@ -136,7 +125,7 @@ def test_what_the_operator_locks_does_not_go(
     assert lab.digest() == before
 
 
-def test_the_removal_of_exactly_these_is_asked_about(lab: DnfLab, dnf: ScriptedManager) -> None:
+def test_the_removal_of_exactly_these_is_asked_about(dnf: ScriptedManager) -> None:
     unused = dnf.resolve(UNUSED)
     answer = dnf.resolve(going(unused))
     assert answer.exit_code == 0
@@ -146,7 +135,7 @@ def test_the_removal_of_exactly_these_is_asked_about(lab: DnfLab, dnf: ScriptedM
     assert all(one.installed_delta is not None for one in answer.changes)
 
 
-def test_what_would_go_along_is_told(lab: DnfLab, dnf: ScriptedManager) -> None:
+def test_what_would_go_along_is_told(dnf: ScriptedManager) -> None:
     answer = dnf.resolve(Question(remove=((f"{BY_UPDATE[1]}:noarch", "1.0-1"),)))
     assert {one.name for one in answer.changes} == {BY_UPDATE[0], BY_UPDATE[1], NEEDING}
     core = dnf.resolve(Question(remove=((f"{KERNEL[0]}:noarch", VERSIONS[1]),)))
@@ -166,10 +155,10 @@ def test_they_go_and_nothing_else_and_come_back_as_they_were(
     update(lab)
     before, reasons = lab.versions(), lab.reasons()
     new = tuple(one for one in dnf.resolve(UNUSED).changes if one.unused == "kernel" or one.name in BY_UPDATE)
-    assert len(new) == 6 + 5
+    assert len(new) == 9 + 5
     assert dnf.apply(Instruction(new), folder()).exit_code == 0
     expected = {name: version for name, version in before.items() if name not in BY_UPDATE}
-    expected |= dict.fromkeys(KERNEL, " ".join(sorted(VERSIONS[2:])))
+    expected |= dict.fromkeys(KERNEL, " ".join(sorted(VERSIONS[3:])))
     assert lab.versions() == expected
     assert {name: reasons[name] for name in expected} == lab.reasons()
     assert dnf.apply(Instruction(new), folder()).exit_code == 10
@@ -189,10 +178,7 @@ def test_an_old_kernel_comes_back_beside_the_newer_ones(
     before = lab.versions()
     unused = tuple(one for one in dnf.resolve(UNUSED).changes if one.unused == "kernel")
     assert dnf.apply(Instruction(unused), folder()).exit_code == 0
-    own = Repository.make(
-        tmp_path / "more",
-        [each for one in VERSIONS for each in kernel(one, "installonlypkg(kernel)", *KERNEL)],
-    )
+    own = Repository.make(tmp_path / "more", [each for one in VERSIONS for each in dnf_kernel(one)])
     lab.configure_repository("more", own.url)
     lab.refresh()
     back = tuple(Change("install", one.name, one.arch, None, one.from_version) for one in unused)

@@ -16,48 +16,25 @@ from reconciler.targets.local import LocalTarget
 from tests.labs.folders import Folder, numbered
 from tests.labs.rpm import Repository, Rpm
 from tests.labs.running import run_inside
-from tests.labs.unused_rpms import HOLDING, NEEDING, unused_names, unused_world
+from tests.labs.unused_machines import (
+    BEFORE,
+    BY_UPDATE,
+    NEEDING,
+    keep_kernels,
+    suse_kernel,
+    zypper_machine,
+)
+from tests.labs.unused_machines import SUSE_KERNEL as KERNEL
+from tests.labs.unused_machines import SUSE_VERSIONS as VERSIONS
 from tests.labs.zypper import ZypperLab
 from tests.managers.told import parse_answer
 
 UNUSED = Question(unused=True)
-VERSIONS = tuple(f"5.{number}-2.1" for number in (8, 9, 10, 11, 12))
-"""In the order of rpm, which is not that of letters."""
-KERNEL = ("kernel-default", "kernel-default-devel", "kernel-devel")
-BEFORE, BY_UPDATE = unused_names(15), unused_names(5, 15)
-
-
-def suse_kernel(version: str) -> tuple[Rpm, ...]:
-    """Return one kernel as SUSE makes it: the running one calls itself without the last number."""
-    base, devel, common = KERNEL
-    called = f"{version.rpartition('.')[0]}-default"
-    many = "multiversion(kernel)"
-    provides = (many, f"kernel = {version}", f"kernel-uname-r = {called}")
-    needs = (f"{base} = {version}", f"{common} = {version}")
-    return (
-        Rpm(base, version, "x86_64", {"Provides": provides}),
-        Rpm(devel, version, "x86_64", {"Provides": many, "Requires": needs}),
-        Rpm(common, version, fields={"Provides": many}),
-    )
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> ZypperLab:
-    """Five kernels of which zypper is to leave two, and twenty packages that came in for others."""
-    lab = ZypperLab.empty(tmp_path_factory.mktemp("unused") / "lab")
-    keep(lab, "latest,latest-1,running")
-    lab.repository.publish(*unused_world(before=len(BEFORE), by_update=len(BY_UPDATE)))
-    lab.refresh()
-    lab.zypper("install", HOLDING, f"{NEEDING}=1.0-1")
-    lab.rpm("-e", HOLDING)
-    for version in VERSIONS:
-        lab.install(*suse_kernel(version))
-    return lab
-
-
-def keep(lab: ZypperLab, what: str) -> None:
-    """Say which kernels stay, as the operator would."""
-    (lab.root / "etc/zypp/zypp.conf").write_text(f"[main]\nmultiversion.kernels = {what}\n")
+    return zypper_machine(tmp_path_factory.mktemp("unused") / "lab")
 
 
 @pytest.fixture
@@ -113,7 +90,7 @@ def test_old_kernels_and_all_that_only_unneeded_packages_need(
 def test_which_kernels_stay_is_the_operators_setting_as_zypper_reads_it(
     lab: ZypperLab, zypper: ScriptedManager, setting: str, going_: tuple[int, ...]
 ) -> None:
-    keep(lab, setting)
+    keep_kernels(lab, setting)
     assert kernels(zypper.resolve(UNUSED)) == all_of(*(VERSIONS[number] for number in going_))
 
 
@@ -122,7 +99,7 @@ def test_the_running_kernel_stays_whatever_the_setting_says(
 ) -> None:
     running = platform.release().partition("-")[0]
     lab.install(*suse_kernel(f"{running}-fc.1"))
-    keep(lab, "oldest")
+    keep_kernels(lab, "oldest")
     commands = "patch --dry-run --unused >/mnt/said"
     results = run_inside(lab.root, script, tmp_path, commands)
     answer = parse_answer(ZYPPER, (results / "said").read_text())
