@@ -56,7 +56,7 @@ class Manager:
     def observe(self, at: datetime, *_sources: Sequence[str]) -> Observation:
         raise NotArrangedError(at)
 
-    def refresh(self) -> Refresh:
+    def refresh(self, _rate: int | None = None, /) -> Refresh:
         raise NotArrangedError
 
     def download(self, instruction: Instruction, folder: Path) -> Execution:

@@ -1,7 +1,6 @@
 """What nothing needs any more, as a real dnf tells it and lets it go."""
 
 import platform
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> DnfLab:
 
 
 @pytest.fixture
-def lab(world: DnfLab, tmp_path: Path) -> Iterator[DnfLab]:
+def lab(world: DnfLab, tmp_path: Path) -> DnfLab:
     return world.copy(tmp_path / "lab")
 
 

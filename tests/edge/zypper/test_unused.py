@@ -1,7 +1,6 @@
 """What nothing needs any more, as a real zypper tells it and lets it go."""
 
 import platform
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,7 +37,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> ZypperLab:
 
 
 @pytest.fixture
-def lab(world: ZypperLab, tmp_path: Path) -> Iterator[ZypperLab]:
+def lab(world: ZypperLab, tmp_path: Path) -> ZypperLab:
     return world.copy(tmp_path / "lab")
 
 
