@@ -89,7 +89,7 @@ def test_a_package_that_failed_at_first_and_is_whole_at_the_end_is_applied(
         MAIN, *(Deb(name, "1.1", scripts={"postinst": once} if name == "z03" else {}) for name in names)
     )
     machine.refresh()
-    want(host, *names, policy="on_failure: rollback\nhealth: {settle: 0s}\n")
+    want(host, *names, policy="on_failure: rollback\nhealth: {settle: 0s}\nstep_time: 16s\n")
     done = tick(host)
     (record,) = done.runs
     assert [step.outcome for step in record.steps] == ["failed", "done"]

@@ -93,7 +93,7 @@ def test_the_security_plan_is_approved_by_its_own_digest(machine: Machine, site:
     )
 
 
-PARTS = tuple(f"part{number:02}" for number in range(12))  # ten of them are a step
+PARTS = tuple(f"part{number:02}" for number in range(12))  # three of them are a step
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,8 @@ def test_a_freeze_that_changes_between_two_steps(
     """One that lets nothing through stops the run; where it ends, the security plan goes on, and it alone."""
     lab = apt_world.copy(tmp_path / "machine", repository=True)
     site = Site.create(tmp_path / "site", environment=lab.environment)
-    site.commit({"freezes/year-end.yaml": LENIENT})
+    policy = f"{POLICY}step_time: 10s\n"
+    site.commit({"freezes/year-end.yaml": LENIENT, "policies/base.yaml": policy})
     (site.folder / "next").write_text(text or "")
     place = f"{site.policy}/freezes/year-end.yaml"
     change = f"cp {site.folder}/next {place}" if text else f"rm {place}"
