@@ -147,7 +147,8 @@ def test_what_would_take_more_along_stays_with_what_it_would_take(host: Site, ma
 
 
 def test_a_run_that_is_undone_brings_back_what_it_removed_with_its_marks(host: Site, machine: AptLab) -> None:
-    host.hook("health", "10-there", f"grep -q 'Package: {OLD_KERNELS[0]}' {machine.admin}/status")
+    is_there = f"grep -A1 'Package: {OLD_KERNELS[0]}' {machine.admin}/status | grep -q 'ok installed'"
+    host.hook("health", "10-there", is_there)
     machine.publish(MAIN, Deb("plain", "1.0"))
     machine.refresh()
     marks = machine.automatic()
