@@ -27,7 +27,7 @@ from reconciler.planning.runs.costs import Pace, Took
 from reconciler.planning.runs.execution import Execution, Instruction, automatic_after, automatic_in
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.planning.runs.journal import Journal, Phase, Shift
-from reconciler.planning.runs.old_first import without_unused
+from reconciler.planning.runs.old_first import old_first, without_unused
 from reconciler.planning.runs.record import (
     GUEST_AWAY,
     GUEST_GONE,
@@ -172,8 +172,9 @@ class Applier:
         folder = self.site.folder.execution(run, FETCH)
         asked = question_of(plan, ruling.exchanges)
         settings = DEFAULTS if ruling.effective is None else ruling.effective.settings
+        _, coming = old_first(plan.transaction)
         instruction = Instruction(
-            plan.transaction, asked.exclude, asked.block, without=asked.without, rate=settings.rate
+            coming, asked.exclude, asked.block, without=asked.without, rate=settings.rate
         )
         return self.site.manager.download(instruction, folder)
 
@@ -428,8 +429,8 @@ class Applier:
         goes = tuple(change for change in changes if change.to_version is None)
         journal, execution = self._undo(journal, changes)
         fewer = without_unused(changes, journal.steps)
-        if execution.exit_code == exit_codes.GONE and fewer and fewer != changes:
-            # What nothing needed, and nobody has any more, must not keep back what is needed.
+        if execution.exit_code not in exit_codes.WELL and fewer and fewer != changes:
+            # What nothing needed, and perhaps nobody has any more, must not keep back what is needed.
             return self._back(journal, fewer)
         if execution.exit_code != exit_codes.UNRESOLVED or not comes or not goes:
             return journal, execution

@@ -7,6 +7,7 @@ from reconciler.planning.gates.recording import Ruling
 from reconciler.planning.gates.types import Closed, Outcome
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.execution import Unfetched
+from reconciler.planning.runs.old_first import old_first
 from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.ports.state import State
 from reconciler.reconcile.ports.target import Clock
@@ -36,7 +37,8 @@ def to_fetch(assessment: Assessment, state: State, clock: Clock) -> Ruling | Non
 def _is_due(ruling: Ruling, downloaded: Container[str]) -> bool:
     closed = {gate.outcome for gate in ruling.gates if isinstance(gate, Closed)}
     return (
-        bool(ruling.plan.transaction)
+        # What only goes is not fetched.
+        bool(old_first(ruling.plan.transaction)[1])
         and ruling.plan.digest not in downloaded
         and bool(closed)
         and all(map(_may_download, closed))

@@ -162,6 +162,32 @@ def test_a_run_that_is_undone_brings_back_what_it_removed_with_its_marks(host: S
     assert machine.automatic() == marks
 
 
+def test_what_cannot_come_back_keeps_nothing_else_from_it(host: Site, machine: AptLab) -> None:
+    is_there = f"grep -A1 'Package: {OLD_KERNELS[0]}' {machine.admin}/status | grep -q 'ok installed'"
+    host.hook("health", "10-there", is_there)
+    machine.publish(MAIN, Deb("plain", "1.0"))
+    machine.withdraw(MAIN, *OLD_KERNELS)
+    machine.refresh()
+    want(host, "plain", policy="autoremove: kernels\non_failure: rollback\nhealth: {settle: 0s}\n")
+    (record,) = tick(host).runs
+    assert record.outcome == "failed"
+    assert record.rollback is not None
+    assert {one.name for one in record.rollback.left} == set(OLD_KERNELS)
+    assert machine.versions()["plain"] == "1.0"
+
+
+def test_only_what_comes_is_fetched_ahead(host: Site, machine: AptLab) -> None:
+    machine.download_copies()
+    want(host, "needing", policy="autoremove: kernels\n")
+    before = machine.versions()
+    assert tick(host, BEFORE).failures == ()
+    assert machine.archives == ["needing_1.1_all.deb"]
+    assert machine.versions() == before
+    host.commit({"exceptions/wanted.yaml": None})
+    assert tick(host, BEFORE).failures == ()
+    assert {one["name"] for one in host.report()["plan"]["transaction"]} == set(OLD_KERNELS)
+
+
 def test_kernels_alone_leave_all_other_packages(host: Site, machine: AptLab) -> None:
     want(host, "needing", policy="autoremove: kernels\n")
     before = machine.versions()

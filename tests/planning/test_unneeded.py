@@ -2,16 +2,35 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.planning.facts.observation import BootKernel, Change, Filesystem, Health
+from reconciler.planning.facts.observation import (
+    Answer,
+    BootKernel,
+    Change,
+    Exchange,
+    Filesystem,
+    Health,
+    Installed,
+    Observation,
+    Question,
+)
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.facts.unneeded import UnneededSeen, seen_again
 from reconciler.planning.gates.types import Step
 from reconciler.planning.resolving.boot import BOOT_MARGIN, BOOT_SLACK, boot_need, filling
+from reconciler.planning.resolving.dialogue import next_question
+from reconciler.planning.resolving.dispositions import ConditionType, Plan
+from reconciler.planning.resolving.plan import make_plan, security_only
+from reconciler.planning.resolving.unneeded import WHAT_IS_UNUSED
 from reconciler.planning.runs.old_first import old_first, without_unused
+from reconciler.policy.resolve import Effective
+from tests.fakes import healthy
+from tests.policies import effective
 
+NOW = datetime(2026, 11, 22, 3, tzinfo=UTC)
 A, B, C = (PackageId(name, "all") for name in "abc")
 MIB = 2**20
 
@@ -97,3 +116,81 @@ def test_a_boot_that_fills_is_told(free: int, is_own: str, changes: tuple[Change
     root = Filesystem("/", 900 * MIB if is_own else free, 100 * MIB)
     health = Health(filesystems=(root, Filesystem("/boot", free, 100 * MIB)), kernels=KERNELS)
     assert (filling(changes, health) is not None) == bool(is_told)
+
+
+def asked(policy: Effective, answers: Mapping[Question, Answer], seen: Observation) -> Plan:
+    """Plan by these answers; what is not among them has nothing to do."""
+    exchanges: list[Exchange] = []
+    while (question := next_question(seen, policy, exchanges, NOW)) is not None:
+        exchanges.append(Exchange(question, answers.get(question, Answer(()))))
+    return make_plan(seen, policy, exchanges, NOW)
+
+
+def told(plan: Plan, kind: ConditionType) -> str:
+    return next((one.message for one in plan.conditions if one.type is kind), "")
+
+
+OLD, NEW = "linux-image-6.1.0-1-amd64", "linux-image-6.1.0-2-amd64"
+MACHINE = replace(
+    healthy(NOW),
+    installed=(
+        Installed(OLD, "amd64", "6.1.1", automatic=True),
+        Installed(NEW, "amd64", "6.1.2", automatic=True),
+        Installed("lib", "amd64", "1", automatic=True),
+        Installed("wanted", "amd64", "1"),
+    ),
+)
+UNUSED_LIB = Change("remove", "lib", "amd64", "1", None, unused="package")
+UNUSED_WANTED = replace(UNUSED_LIB, name="wanted")
+KNOWN = UnneededSeen((), "R1")
+
+
+def removal(*changes: Change) -> tuple[Question, Answer]:
+    named = tuple(sorted((str(one.package), one.from_version or "") for one in changes))
+    return Question(remove=named), Answer(tuple(replace(one, unused="") for one in changes))
+
+
+def test_what_the_manager_cannot_say_removes_nothing_and_is_told() -> None:
+    failed = Answer((), exit_code=1, message="E: no cache")
+    plan = asked(effective({"autoremove": "kernels"}), {WHAT_IS_UNUSED: failed}, MACHINE)
+    assert plan.transaction == ()
+    assert "apt did not say what is unused: E: no cache" in told(plan, ConditionType.UNUSED_KEPT)
+    assert told(plan, ConditionType.CANNOT_RESOLVE) == ""
+
+
+def test_nothing_is_asked_where_policy_wants_none_of_it() -> None:
+    assert next_question(MACHINE, effective({}), [], NOW) is None
+    frozen = security_only(effective({"updates": "security", "autoremove": "new-unused"}))
+    assert next_question(MACHINE, frozen, [], NOW) is None
+
+
+def test_neither_the_running_nor_the_newest_kernel_goes_whatever_the_manager_says() -> None:
+    both = (going(OLD, "6.1.1"), going(NEW, "6.1.2"))
+    policy = effective({"autoremove": "kernels"})
+    answers = {WHAT_IS_UNUSED: Answer(both), **dict([removal(both[0])])}
+    plan = asked(policy, answers, replace(MACHINE, facts=replace(MACHINE.facts, kernel="5.10.0")))
+    assert [one.name for one in plan.transaction] == [OLD]
+    assert f"{NEW}: it is the newest one" in told(plan, ConditionType.UNUSED_KEPT)
+    plan = asked(policy, answers, MACHINE)  # OLD runs there
+    assert plan.transaction == ()
+    assert f"{OLD}: it runs" in told(plan, ConditionType.UNUSED_KEPT)
+
+
+def test_what_a_person_installed_stays_whatever_the_manager_says() -> None:
+    seen = replace(MACHINE, unneeded=KNOWN)
+    answers = {WHAT_IS_UNUSED: Answer((UNUSED_LIB, UNUSED_WANTED)), **dict([removal(UNUSED_LIB)])}
+    plan = asked(effective({"autoremove": "new-unused"}), answers, seen)
+    assert [(one.name, one.unused) for one in plan.transaction] == [("lib", "package")]
+    assert "wanted: a person installed it" in told(plan, ConditionType.UNUSED_KEPT)
+    (update,) = (one for one in plan.updates if one.name == "lib")
+    assert [one.message for one in update.reasons] == ["nothing needs it any more since run R1"]
+
+
+def test_a_removal_that_takes_more_along_is_left() -> None:
+    seen = replace(MACHINE, unneeded=KNOWN)
+    named, answer = removal(UNUSED_LIB)
+    more = replace(answer, changes=(*answer.changes, replace(UNUSED_WANTED, unused="")))
+    policy = effective({"autoremove": "new-unused"})
+    plan = asked(policy, {WHAT_IS_UNUSED: Answer((UNUSED_LIB,)), named: more}, seen)
+    assert plan.transaction == ()
+    assert "lib: its removal would take wanted along" in told(plan, ConditionType.UNUSED_KEPT)
