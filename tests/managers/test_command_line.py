@@ -72,7 +72,11 @@ WRONG = {
     ("--apply", "--install", "a:all="): "--install: '' is no version",
     ("--apply", "--install", "a:all,b:all=1-1"): "--install: 'a:all,b:all=1-1' is not NAME=VERSION",
     ("--apply", "--install", "=1-1"): "--install: '' is no package name",
-    ("--apply", "--remove", "a="): "--remove: 'a=' is no package name",
+    ("--apply", "--remove", "a="): "--remove: 'a' has no architecture",
+    ("--apply", "--remove", "a:all="): "--remove: '' is no version",
+    ("--dry-run", "--going", "a:all"): "--going: 'a:all' is not NAME=VERSION",
+    ("--dry-run", "--going", "a=1-1"): "--going: 'a' has no architecture",
+    ("--apply", *CHANGE, "--unused"): "--apply does not take --unused; see --help",
     ("--apply", "--remove", "a:all,b"): "--remove: 'b' has no architecture",
     ("--apply", *CHANGE, "--conffiles", "ask"): "--conffiles needs keep or new",
     ("--apply", *CHANGE, "--lock-wait", "-1"): "--lock-wait needs a whole number",
@@ -162,7 +166,7 @@ VERBS = tuple(row[0].strip("`") for row in table_of("Verbs") if row[0] != "`--he
 VALUES = {
     "--install": "a:all=1-1", "--remove": "a:all", "--choose": "a=1-1", "--only": "a=1-1", "--log": "/x",
     "--conffiles": "new", "--lock-wait": "9999999", "--keep-size": "0",
-    "--limit-rate": "1", "--keep-days": "1",
+    "--limit-rate": "1", "--keep-days": "1", "--going": "a:all=1-1",
 }  # fmt: skip
 
 
@@ -175,7 +179,7 @@ def test_an_option_goes_with_the_verbs_that_the_reference_says(
     for path in ("var/lib/dpkg/status", "etc/zypp", "var/lib/pacman/local"):
         (tmp_path / path).mkdir(parents=True)
     given = {**VALUES, "--root": str(tmp_path), "--cache": str(tmp_path)}.get(option, "a")
-    values = () if option in {"--full", "--security"} else (given,)
+    values = () if option in {"--full", "--security", "--unused"} else (given,)
     said = VERBS if row[1] == "all" else tuple(re.findall(r"--[a-z-]+", row[1]))
     for verb in set(VERBS) - set(NOT_HAD[name]):
         needed = CHANGE if verb in {"--download", "--apply", "--relations"} else ()
@@ -187,7 +191,7 @@ def test_an_option_goes_with_the_verbs_that_the_reference_says(
 @pytest.mark.parametrize("name", NAMES)
 def test_values_may_be_joined_and_options_repeated(name: str, shell: tuple[str, ...]) -> None:
     assert is_accepted(shell, name, "--dry-run", "--exclude=a,b", "--exclude", "c", "--only=a=1-1")
-    named = ("--install=a:all=1-1", "--install=b:all=1-1", "--remove", "c:all,d:all")
+    named = ("--install=a:all=1-1", "--install=b:all=1-1", "--remove", "c:all,d:all", "--remove=e:all=1-1")
     assert is_accepted(shell, name, "--apply", *named, "--conffiles=new", "--lock-wait=5")
 
 
