@@ -13,6 +13,7 @@ from tests.labs.apt import AptLab
 from tests.labs.dnf import DnfLab
 from tests.labs.faults import Fault, Saboteur
 from tests.labs.pacman import PacmanLab
+from tests.labs.unused_machines import BEFORE, dnf_machine, pacman_machine, zypper_machine
 from tests.labs.zypper import ZypperLab
 
 Question = tuple[str, ...]
@@ -121,6 +122,29 @@ def test_no_fault_is_an_answer_of_pacman(pacman: Ask) -> None:
         ("--dry-run", "--exclude", "plain", "--choose", "epoch=1:1.0-2"),
         ("--dry-run", "--only", "base=1.1-1"),
     )
+
+
+UNUSED = ("--dry-run", "--unused")
+
+
+def test_no_fault_is_an_answer_about_what_dnf_lets_go(folder: Path) -> None:
+    lab = dnf_machine(folder / "lab")
+    lab.lock("other", "1.0-1")
+    ask = _asking(folder, "dnf", lab.environment, "--root", str(lab.root), "--cache", str(lab.cache))
+    check(ask, UNUSED, ("--dry-run", "--going", f"{BEFORE[0]}:noarch=1.0-1"))
+
+
+def test_no_fault_is_an_answer_about_what_zypper_lets_go(folder: Path) -> None:
+    lab = zypper_machine(folder / "lab")
+    ask = _asking(folder, "zypper", lab.environment, "--root", str(lab.root), "--cache", str(lab.cache))
+    check(ask, UNUSED, ("--dry-run", "--going", f"{BEFORE[0]}:noarch=1.0-1"))
+
+
+def test_no_fault_is_an_answer_about_what_pacman_lets_go(folder: Path) -> None:
+    lab = pacman_machine(folder / "lab")
+    lab.hold_package("other")
+    ask = _asking(folder, "pacman", lab.environment)
+    check(ask, UNUSED, ("--dry-run", "--going", f"{BEFORE[0]}:any=1.0-1"))
 
 
 CARELESS = b"""\
