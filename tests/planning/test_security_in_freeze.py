@@ -46,6 +46,8 @@ def exception(action: str) -> Placed[PackageException]:
         ((LENIENT, STRICT), {}, "apt", None),
         ((replace(LENIENT, end=NOW),), {}, "apt", None),
         ((LENIENT,), {"updates": "none"}, "apt", None),
+        ((LENIENT,), {"kinds": ("bugfix",)}, "dnf", None),
+        ((LENIENT,), {"kinds": ("security", "bugfix")}, "dnf", "year-end"),
         ((LENIENT,), {}, "pacman", None),
     ],
 )

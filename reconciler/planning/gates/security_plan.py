@@ -5,7 +5,7 @@ The rules:
 - It is resolved for itself, never filtered out of the plan that it stands beside: :func:`security_only`.
 - It passes the same gates, by its own digest. What it waits for is its own matter, and so is its approval.
 - A freeze that lets nothing through counts for both plans.
-- A freeze widens nothing: where policy wants no updates, none are let through.
+- A freeze widens nothing: where policy wants no updates, or none of that kind, none are let through.
 - Where the package manager does not tell which updates fix security problems, there is no such plan.
 """
 
@@ -14,6 +14,7 @@ from datetime import datetime
 
 from reconciler.planning.gates.inputs import is_security_plan, window_state
 from reconciler.planning.gates.types import BreakGlass, GateInputs
+from reconciler.planning.resolving.plan import security_only
 from reconciler.policy.managers import traits_of
 from reconciler.policy.resolve import Effective
 from reconciler.policy.windows import Freeze, active_freeze
@@ -41,7 +42,7 @@ def passed_freeze(
 
 def lets_security_through(effective: Effective, now: datetime) -> bool:
     """Say whether a freeze that only security updates pass is in force, whatever tells which these are."""
-    if effective.settings.updates == "none" or active_freeze(effective.frozen, now) is None:
+    if security_only(effective).settings.updates == "none" or active_freeze(effective.frozen, now) is None:
         return False
     return active_freeze(effective.frozen, now, allow_security=True) is None
 

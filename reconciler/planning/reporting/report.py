@@ -54,6 +54,7 @@ from reconciler.planning.reporting.overdue import overdue_condition
 from reconciler.planning.reporting.summary import count
 from reconciler.planning.resolving.approval import ApprovalText, digest_of_rows
 from reconciler.planning.resolving.dispositions import Condition, ConditionType, Plan
+from reconciler.planning.resolving.plan import security_only
 from reconciler.planning.runs.record import move_of
 from reconciler.planning.text import canonical
 from reconciler.planning.text.wording import plural
@@ -312,7 +313,9 @@ def _alarming(outcome: Outcome, message: str) -> Condition | None:
 
 def _may_pass(inputs: GateInputs, effective: Effective | None) -> bool:
     """Say whether a freeze that lets security updates through leaves this host any."""
-    return effective is not None and effective.settings.updates != "none" and not inputs.untold_by
+    if effective is None or inputs.untold_by:
+        return False
+    return security_only(effective).settings.updates != "none"
 
 
 def _upcoming(judged: Judged, now: datetime, *, lets_through: bool) -> tuple[Upcoming, ...]:

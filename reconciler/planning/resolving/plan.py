@@ -82,12 +82,14 @@ def security_only(effective: Effective) -> Effective:
     """Return the policy for a freeze that lets security updates pass: only these, and nothing is removed.
 
     The plan made under it is a plan of its own, with its own conversation and digest. What policy keeps back
-    is kept back, and where it wants no updates, it wants none here either.
+    is kept back, and where it wants no updates, or none of that kind, it wants none here either.
     """
+    settings = effective.settings
     wanted: dict[str, object] = {"removals": "forbid", "allow_removals": (), "autoremove": "none"}
-    if effective.settings.updates != "none":
-        wanted["updates"] = "security"
-    settings = effective.settings.model_copy(update=wanted)
+    if settings.updates == "all":
+        wants_it = not settings.kinds or "security" in settings.kinds
+        wanted |= {"updates": "security" if wants_it else "none", "kinds": ()}
+    settings = settings.model_copy(update=wanted)
     exceptions = tuple(placed for placed in effective.exceptions if placed.value.action != "include")
     return replace(effective, settings=settings, exceptions=exceptions)
 
