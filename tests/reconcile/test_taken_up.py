@@ -379,6 +379,18 @@ def test_however_often_it_is_ended_it_comes_to_a_true_end(*, lives_on: bool, is_
     assert outcomes == expected | {RunOutcome.ROLLED_BACK if is_ill else RunOutcome.APPLIED}
 
 
+def test_however_often_it_is_ended_it_stays_the_plan_of_its_freeze() -> None:
+    whole = assessment_of()
+    judged = whole.finding.judged
+    alone = replace(judged, security=replace(judged.ordinary, freeze="year-end"))
+    assessment = replace(whole, finding=replace(whole.finding, judged=alone))
+    said = "these are the security updates that the freeze year-end lets through"
+    for disk, performed in ended(Disk(), lambda machine: begin(machine, assessment), Machine, 1):
+        assert_true(disk, performed)
+        assert performed.record.freeze == "year-end"
+        assert said in performed.record.notes
+
+
 def test_nothing_begins_while_a_repair_of_an_earlier_recovery_is_at_work() -> None:
     disk = killed_in_step()
     with pytest.raises(Killed):
