@@ -37,6 +37,7 @@ _NOEXEC = 0x8  # MFD_NOEXEC_SEAL (memfd_create(2)), which a kernel may demand an
 _BESIDE = 256 * 1024  # for the environment, and what a shell adds to the arguments of what it starts
 _CANNOT_START = 127  # as a shell says it
 _PATIENCE = 1.0  # seconds between two questions whether it has ended
+_TO_END = 20.0  # seconds that what is ended has to clear up
 
 
 def order(
@@ -117,6 +118,25 @@ def wait(folder: Path, until: float | None = None) -> None:
     """Wait until nothing is at work in ``folder``, no longer than to an instant of the monotonic clock."""
     while is_at_work(folder) and (until is None or monotonic() < until):
         select.select([], [], [], _PATIENCE)
+
+
+def end(folder: Path) -> None:
+    """End what is at work in ``folder``, and what it began, which all is of its group.
+
+    Only what changes no package may be ended. It is asked to at first, so that it leaves no lock behind.
+    """
+    for number, patience in ((signal.SIGTERM, _TO_END), (signal.SIGKILL, _TO_END)):
+        try:
+            identity = (folder / CLAIM).read_text(encoding="ascii")
+        except (OSError, ValueError):
+            return
+        if not _lives(identity):
+            return
+        with contextlib.suppress(ProcessLookupError):
+            # It is the first of its session, whoever started it; see process.run_detached, and setsid(2) in
+            # systemd.exec(5).
+            os.killpg(int(identity.partition(" ")[0]), number)
+        wait(folder, monotonic() + patience)
 
 
 def withdraw(folder: Path) -> bool:

@@ -10,6 +10,7 @@ import os
 import selectors
 import signal
 import subprocess  # noqa: TID251 - this is the one place
+from math import inf
 from time import monotonic
 
 from reconciler import brief
@@ -136,7 +137,12 @@ def run(
 
 
 def run_detached(
-    argv: "Sequence[str]", *, stdin: bytes, folder: "Path", within: float | None = None
+    argv: "Sequence[str]",
+    *,
+    stdin: bytes,
+    folder: "Path",
+    within: float | None = None,
+    meanwhile: "tuple[float, Callable[[], None]] | None" = None,
 ) -> int | None:
     """Run ``argv`` to its end in a session of its own, which outlives us, and return its exit code.
 
@@ -148,6 +154,7 @@ def run_detached(
         stdin: Text for standard input.
         folder: An existing folder.
         within: Seconds after which it is waited for no more, and ``None`` returned; it goes on.
+        meanwhile: What is done whenever so many seconds have passed.
 
     Raises:
         Stalled: The program does not exist or may not be started, or the files cannot be made.
@@ -163,11 +170,18 @@ def run_detached(
             )
     except (OSError, ValueError) as error:
         raise _cannot_start(argv, error) from error
-    try:
-        return child.wait(within)
-    except subprocess.TimeoutExpired:
-        child.returncode = 0  # it is nobody's any more, and no leak of ours
-        return None
+    until = inf if within is None else monotonic() + within
+    every, act = meanwhile or (inf, None)
+    while True:
+        patience = min(every, max(0.0, until - monotonic()))
+        try:
+            return child.wait(None if patience == inf else patience)
+        except subprocess.TimeoutExpired:
+            if monotonic() >= until:
+                child.returncode = 0  # it is nobody's any more, and no leak of ours
+                return None
+            if act is not None:
+                act()
 
 
 class Child:

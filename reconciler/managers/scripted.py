@@ -28,6 +28,7 @@ from reconciler.planning.facts.observation import (
 )
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.steps import Needs
+from reconciler.reconcile.ports.target import Unless
 from reconciler.reconcile.ports.where import InGuest, ThisMachine, Where_co
 
 Read = TypeVar("Read")
@@ -260,9 +261,15 @@ class Scripted(Generic[Where_co]):
             lambda sections: reading.read_relations(self._dialect, sections, changes), "--relations", *wanted
         )
 
-    def download(self, instruction: Instruction, folder: Path) -> Execution:
-        """Fetch the packages of a transaction, and install none; as for :meth:`apply`."""
-        return self._execute("--download", options(instruction), folder)
+    def download(self, instruction: Instruction, folder: Path, unless: Unless | None = None) -> Execution:
+        """Fetch the packages of a transaction, and install none; as for :meth:`apply`.
+
+        Args:
+            instruction: As for :meth:`apply`.
+            folder: As for :meth:`apply`.
+            unless: What ends it; what was fetched by then is not fetched again.
+        """
+        return self._execute("--download", options(instruction), folder, unless)
 
     def apply(self, instruction: Instruction, folder: Path) -> Execution:
         """Make exactly these changes, or none where the resolver would do anything else.
@@ -299,10 +306,12 @@ class Scripted(Generic[Where_co]):
         """Return what an execution came to that somebody else started; see :func:`read_execution`."""
         return read_execution(folder)
 
-    def _execute(self, verb: str, args: Sequence[str], folder: Path) -> Execution:
+    def _execute(
+        self, verb: str, args: Sequence[str], folder: Path, unless: Unless | None = None
+    ) -> Execution:
         self._policy_scripts.begin(self._script)
         argv = [verb, *args, "--log", self._log(folder), *self._options]
-        self._target.execute(self._script.content, self._script.name, argv, folder=folder)
+        self._target.execute(self._script.content, self._script.name, argv, folder=folder, unless=unless)
         return read_execution(folder)
 
     def _ask(

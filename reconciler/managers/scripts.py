@@ -25,6 +25,7 @@ from reconciler.managers.sections import Sections, Unparsable, parse_sections
 from reconciler.ownership import read_own
 from reconciler.planning.facts.guests import TELLS_ITS_END
 from reconciler.process import Completed
+from reconciler.reconcile.ports.target import Unless
 from reconciler.reconcile.ports.where import InGuest, ThisMachine, Where_co
 from reconciler.resources import locate
 
@@ -54,8 +55,13 @@ class Target(Protocol[Where_co]):
         """Run the bytes of a script and return what it printed."""
         ...
 
-    def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> None:
-        """Run what may never be stopped, to its end, with its output in files of ``folder``."""
+    def execute(
+        self, script: bytes, name: str, args: Sequence[str], *, folder: Path, unless: Unless | None = None
+    ) -> None:
+        """Run what may never be stopped, to its end, with its output in files of ``folder``.
+
+        Only what changes no package is given ``unless``.
+        """
         ...
 
     def is_at_work(self, folder: Path) -> bool:

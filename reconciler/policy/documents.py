@@ -288,6 +288,8 @@ class Inhibit(Strictly):
     """Running on battery."""
     inhibitors: Literal["ignore", "defer"] = "defer"
     """Locks taken with `systemd-inhibit`."""
+    metered: Literal["ignore", "defer"] = "defer"
+    """A connection that costs money, by NetworkManager: then nothing is fetched either."""
 
 
 class RestartServices(Strictly):

@@ -305,6 +305,8 @@ class _Conversion:
 
     def _reboot(self) -> dict[str, object]:
         inhibit = {} if self._is_on("OnlyOnACPower", default=True) else {"battery": "ignore"}
+        if not self._is_on("Skip-Updates-On-Metered-Connections", default=True):
+            inhibit["metered"] = "ignore"
         reboot: dict[str, object] = {"when": "never"}
         if self._is_on("Automatic-Reboot", default=False):
             reboot["when"] = "if-required"
@@ -368,11 +370,6 @@ _WITHOUT: Mapping[str, tuple[bool | None, str, str]] = {
     "Sender": (None, "is part of the notifier's address", "write it there, as `from=`"),
     "SyslogEnable": (False, "nothing to set", "the journal has what runs say: `journalctl -t patchledger`"),
     "SyslogFacility": (None, "nothing to set", "the journal has what runs say"),
-    "Skip-Updates-On-Metered-Connections": (
-        False,
-        "metered connections are not looked at",
-        "let a hook in /etc/patchledger/hooks/pre.d fail there",
-    ),
     "Remove-Unused-Dependencies": (False, _REMOVES, _AUTOREMOVE),
     "AutoFixInterruptedDpkg": (True, "what was interrupted is always brought to its end", "nothing to do"),
     "Allow-downgrade": (False, "a pin above 1000 is followed as by apt", "nothing to do"),
@@ -423,6 +420,7 @@ _UNDERSTOOD = frozenset(
         "minimalsteps",
         "postpone-for-days",
         "onlyonacpower",
+        "skip-updates-on-metered-connections",
         "mail",
         "mailreport",
         "mailonlyonerror",

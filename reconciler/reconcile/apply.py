@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, Transient
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Change, Installed, Observation
 from reconciler.planning.facts.package import Names
@@ -56,12 +56,13 @@ from reconciler.planning.runs.record import (
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import SCHEMA_VERSION
 from reconciler.planning.text.wording import listed
-from reconciler.policy.documents import DEFAULTS
+from reconciler.policy.documents import DEFAULTS, Settings
 from reconciler.reconcile.assess import Asked, Assessment
 from reconciler.reconcile.cutting import Cutter
 from reconciler.reconcile.executions import MOST_ATTEMPTS, Executions
+from reconciler.reconcile.metering import EVERY, Meter, asked_anew
 from reconciler.reconcile.policy_in_force import InForce
-from reconciler.reconcile.ports.target import FETCH, Clock
+from reconciler.reconcile.ports.target import FETCH, FREE_LINK, Clock, Link
 from reconciler.reconcile.site import AnySite
 from reconciler.reconcile.surroundings import failing
 
@@ -120,12 +121,16 @@ class Applier:
         clock: Asked anew before every step.
         program: Name and version.
         ask: Says what the policy of this moment lets a look do.
+        link: Says what fetching costs.
+        asks_every: How often that is asked while packages are fetched.
     """
 
     site: AnySite
     clock: Clock
     program: str
     ask: Ask
+    link: Link = FREE_LINK
+    asks_every: timedelta = EVERY
 
     @property
     def executions(self) -> Executions:
@@ -165,6 +170,7 @@ class Applier:
         Nothing is written down: fetching changes no package, and the next tick may fetch again.
 
         Raises:
+            Transient: The connection costs money now, so it was ended.
             ReconcilerError: The script could not be started.
         """
         plan, now = ruling.plan, self.clock.now()
@@ -176,7 +182,18 @@ class Applier:
         instruction = Instruction(
             coming, asked.exclude, asked.block, without=asked.without, rate=settings.rate
         )
-        return self.site.manager.download(instruction, folder)
+        if not self.is_watched(settings):
+            return self.site.manager.download(instruction, folder)
+        meter = Meter(self.link, self.asks_every)
+        execution = self.site.manager.download(instruction, folder, meter.unless)
+        if meter.found and execution.exit_code not in exit_codes.WELL:
+            said = f"packages are not fetched any further: the machine has {meter.found} now"
+            raise Transient(said, "it goes on when the connection is another one")
+        return execution
+
+    def is_watched(self, settings: Settings) -> bool:
+        """Say whether the connection may begin to cost money while packages are fetched, and that counts."""
+        return settings.inhibit.metered == "defer" and self.link.cost().is_watched
 
     def mend(self, assessment: Assessment, announced: Announced | None = None) -> Performed:
         """Bring what somebody left half done to its end, as the first thing in a window.
@@ -474,7 +491,7 @@ class Applier:
         # What is left needs its share of the time that the whole plan was given.
         left = sum(len(step.changes) for step in journal.steps[journal.current :])
         share = left / max(1, len(journal.transaction))
-        health = observation.health
+        inputs, health = asked_anew(inputs, self.link), observation.health
         if any(step.outcome is StepOutcome.FAILED for step in journal.done):
             # What this run itself left half done is known, and keeps nothing else back.
             health = replace(health, interrupted=())

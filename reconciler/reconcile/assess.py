@@ -12,6 +12,7 @@ from functools import partial
 
 from reconciler.errors import PolicyRejected, ReconcilerError
 from reconciler.planning.facts import exit_codes
+from reconciler.planning.facts.links import FREE, Cost
 from reconciler.planning.facts.observation import (
     Exchange,
     FirstSeen,
@@ -78,11 +79,12 @@ from reconciler.reconcile.identity import (
     told_of_enrolment,
     told_of_machine,
 )
+from reconciler.reconcile.metering import metered
 from reconciler.reconcile.policy_in_force import InForce, PolicyFollower, rejection
 from reconciler.reconcile.ports.policies import Acceptance, ReadPolicy
 from reconciler.reconcile.ports.reports import REPAIR_HINT, Diverged, ReportRepository
 from reconciler.reconcile.ports.state import State
-from reconciler.reconcile.ports.target import Clock
+from reconciler.reconcile.ports.target import FREE_LINK, Clock, Link
 from reconciler.reconcile.refreshing import is_due, is_whole, refresh_due
 from reconciler.reconcile.script_in_use import first_look, pinned_otherwise, with_pinned_script
 from reconciler.reconcile.site import AnySite
@@ -228,6 +230,7 @@ class Assessor:
         timeout: Longest time of one conversation with a remote.
         notifiers: Names of those that routes of the policy can lead to; ``None`` where nobody is told here.
         undelivered: Says what will never arrive of what was told, in sentences.
+        link: Says what fetching costs.
     """
 
     site: AnySite
@@ -238,6 +241,7 @@ class Assessor:
     timeout: timedelta
     notifiers: frozenset[str] | None = None
     undelivered: Callable[[datetime], tuple[str, ...]] = _all_arrives
+    link: Link = FREE_LINK
 
     def assess(
         self,
@@ -274,7 +278,8 @@ class Assessor:
         host, effective = self._match(in_force.revision, seen)
         power = self.site.power
         has_power = power is not None and power.root == seen.root
-        occasion = _Occasion(now, state, in_force, host, effective, break_glass, has_power, has_applied)
+        cost = self._cost(effective)
+        occasion = _Occasion(now, state, in_force, host, effective, break_glass, has_power, has_applied, cost)
         look = partial(self._look, state, in_force, now)
         seen, pinned = with_pinned_script(self.site.manager, seen, in_force.revision, effective, look)
         # A script that must not be run refreshes nothing, and answers nothing below.
@@ -285,18 +290,25 @@ class Assessor:
             # Once more, since packages that would come in new are seen in answers only.
             seen = replace(seen, first_seen=_dated(seen, (*talk.exchanges, *talk.security), now))
         named, about = self._about_host(seen, effective, state, may_ask=accept)
-        told = (*pinned, *self._without_effect(effective, seen, now), *about)
+        told = (*pinned, *self._without_effect(effective, seen, now, cost.trouble), *about)
         recording = replace(self._recorded(seen, talk or _Talk(), occasion, told), enrolled=named)
         if talk is not None and is_reported:
             recording = replace(recording, unrestricted=tuple(self._unrestricted(seen, talk, occasion)))
         return _concluded(recording, occasion)
 
     def _without_effect(
-        self, effective: Effective | None, seen: Observation, now: datetime
+        self, effective: Effective | None, seen: Observation, now: datetime, trouble: str = ""
     ) -> Iterator[Condition]:
+        told = (f"inhibit.metered has no effect: {trouble}",) if trouble else ()
         return _without_effect(
-            effective, traits_of(seen.manager), self.notifiers, undelivered=self.undelivered(now)
+            effective, traits_of(seen.manager), self.notifiers, undelivered=(*self.undelivered(now), *told)
         )
+
+    def _cost(self, effective: Effective | None) -> Cost:
+        """Say what fetching costs now, where the policy wants to know."""
+        if effective is None or effective.settings.inhibit.metered == "ignore":
+            return FREE
+        return self.link.cost()
 
     def follow(self, state: State, *, accept: bool = True) -> InForce:
         """Fetch the policy for several targets.
@@ -439,6 +451,8 @@ class Assessor:
         refresh = Refresh(RefreshOutcome.NOT_DUE, missing=missing)
         if not seen.privileged:
             refresh = Refresh(RefreshOutcome.NOT_PERMITTED, missing=missing)
+        elif occasion.cost.metered:
+            pass  # it is as due by the next tick
         elif is_due(seen, occasion.effective, occasion.state, occasion.now, may_begin=occasion.may_begin):
             settings = DEFAULTS if occasion.effective is None else occasion.effective.settings
             refresh = self.site.manager.refresh(settings.rate)
@@ -510,7 +524,7 @@ class Assessor:
         inhibitors = self.site.inhibitors if occasion.may_begin else None
         local = Local(
             failed=occasion.state.failed,
-            inhibitors=() if inhibitors is None else inhibitors.observe(),
+            inhibitors=(*(() if inhibitors is None else inhibitors.observe()), *metered(occasion.cost)),
             pause=self.site.folder.pause(),
             break_glass=occasion.break_glass,
             used=occasion.state.used,
@@ -586,6 +600,7 @@ class _Occasion:
         effective: What the policy says for it; ``None`` while there is none.
         has_power: It can be rebooted from here.
         has_applied: A run of this tick changed something.
+        cost: What fetching costs.
     """
 
     now: datetime
@@ -596,6 +611,7 @@ class _Occasion:
     break_glass: BreakGlass | None
     has_power: bool
     has_applied: bool
+    cost: Cost
 
     @property
     def may_begin(self) -> bool:

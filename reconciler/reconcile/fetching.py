@@ -9,6 +9,7 @@ from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.execution import Unfetched
 from reconciler.planning.runs.old_first import old_first
 from reconciler.reconcile.assess import Assessment
+from reconciler.reconcile.metering import is_kept_from_fetching
 from reconciler.reconcile.ports.state import State
 from reconciler.reconcile.ports.target import Clock
 
@@ -26,7 +27,10 @@ def to_fetch(assessment: Assessment, state: State, clock: Clock) -> Ruling | Non
     """
     finding, last = assessment.finding, state.unfetched
     rulings = finding.judged.rulings
-    if not finding.recording.observation.privileged or finding.recording.inputs.settings.action == "plan":
+    inputs = finding.recording.inputs
+    if not finding.recording.observation.privileged or inputs.settings.action == "plan":
+        return None
+    if is_kept_from_fetching(inputs):
         return None
     is_known = last is not None and last.what in {_what_to_fetch(assessment, one) for one in rulings}
     if is_known and last is not None and is_waited_for(last.again, clock.now()):

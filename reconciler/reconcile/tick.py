@@ -416,8 +416,21 @@ class Ticker:
             return None
         with self.site.lock.held():
             self.begins(assessment.report)
+            self._fetch_first(assessment, course.state)
             announced = course.done.published.announced
             return self.applier.apply(assessment, decision, announced, course.state.took)
+
+    def _fetch_first(self, assessment: Assessment, state: State) -> None:
+        """Fetch what was not fetched ahead by what may be ended, where a connection may begin to cost money.
+
+        What became of it is the run's own matter: it asks the gates again, and fetches what is missing.
+        """
+        ruling = assessment.leading
+        if ruling.effective is None or ruling.plan.digest in state.downloaded.split():
+            return
+        if self.applier.is_watched(ruling.effective.settings):
+            with contextlib.suppress(ReconcilerError):
+                self.applier.download(ruling)
 
     def _recovered(self, state: State) -> Performed | None:
         """Bring an unfinished run to its end; of one that is reported already, take over what it was.

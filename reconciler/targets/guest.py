@@ -30,6 +30,7 @@ from reconciler.errors import Stalled, Transient
 from reconciler.planning.facts.guests import ALL_SAID, TELLS_ITS_END, GuestPlace, Running, State
 from reconciler.planning.text.untrusted import one_line
 from reconciler.reconcile.ports.guest import GuestAway, StillAtWork
+from reconciler.reconcile.ports.target import Unless
 from reconciler.reconcile.ports.where import InGuest
 from reconciler.targets.local import Starter, as_argument, as_child, begin
 from reconciler.targets.service import Asking
@@ -170,8 +171,10 @@ class GuestTarget:
             return process.Completed(answer.argv, code, whole, said, timed_out=answer.timed_out)
         return None if answer.returncode == 0 and not answer.timed_out else answer
 
-    def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> None:
-        """Run the bytes of a guarded script, which nothing ever stops, and return when it has ended.
+    def execute(
+        self, script: bytes, name: str, args: Sequence[str], *, folder: Path, unless: Unless | None = None
+    ) -> None:
+        """Run the bytes of a guarded script, which nothing else ever stops, and return when it has ended.
 
         It goes on however we end, and however the command ends that entered the guest.
 
@@ -181,6 +184,7 @@ class GuestTarget:
             args: Its arguments.
             folder: As for :meth:`reconciler.targets.local.LocalTarget.execute`; the guest is given none of
                 its files.
+            unless: What ends it after all, inside too; only for what changes no package.
 
         Raises:
             GuestAway: It has not begun, since the guest does not run.
@@ -195,8 +199,12 @@ class GuestTarget:
         # Whoever comes when we are gone must find what is inside, so this is there before anything begins.
         (folder / INSIDE).write_text(f"{mark} {place.pid_namespace}\n", encoding="ascii")
         begun, most = monotonic(), None if self._waits is None else self._waits.total_seconds()
-        begin(self._starter, argv, process.environment({drain.MARK: mark}), folder, within=most)
+        begin(
+            self._starter, argv, process.environment({drain.MARK: mark}), folder, within=most, unless=unless
+        )
         while self.is_at_work(folder):
+            if unless is not None and unless.is_over():
+                drain.end(mark, place.pid_namespace)
             if self._waits is not None and monotonic() >= begun + self._waits.total_seconds():
                 raise StillAtWork(self._waits)
             select.select([], [], [], _PATIENCE)

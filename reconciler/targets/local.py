@@ -11,11 +11,13 @@ Where ``/proc`` is missing, the text is an argument, with the same promise.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
 from reconciler import launch, process
 from reconciler.errors import Stalled
+from reconciler.reconcile.ports.target import Unless
 from reconciler.reconcile.ports.where import THIS_MACHINE
 
 _DESCRIPTORS = Path("/proc/self/fd")
@@ -82,8 +84,10 @@ class LocalTarget:
         with sealed:
             return process.run(argv, env=self._environment, stdin=sealed, timeout=timeout)
 
-    def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> None:
-        """Run the bytes of a script, which nothing ever stops, and return when it has ended.
+    def execute(
+        self, script: bytes, name: str, args: Sequence[str], *, folder: Path, unless: Unless | None = None
+    ) -> None:
+        """Run the bytes of a script, which nothing else ever stops, and return when it has ended.
 
         It goes on however we end, and its output goes to files, which are there when we are not. They alone
         say how it ended.
@@ -95,13 +99,14 @@ class LocalTarget:
             folder: An existing folder of this execution alone, below a folder that belongs to root alone:
                 standard output goes to ``out``, standard error to ``err``, and ``process`` says who is at
                 work. Our own sandbox must show it where the machine has it.
+            unless: What ends it after all; only for what changes no package.
 
         Raises:
             Stalled: It has not begun, and never will: there is no shell, or the text is no script, for
                 instance.
         """
         argv, text = self._reading(script, name, args)
-        begin(self._starter, argv, process.environment(self._environment), folder, text)
+        begin(self._starter, argv, process.environment(self._environment), folder, text, unless=unless)
 
     def is_at_work(self, folder: Path) -> bool:
         """Tell whether what :meth:`execute` began in ``folder`` is still at work, whoever called it.
@@ -138,8 +143,9 @@ def begin(
     text: bytes | None = None,
     *,
     within: float | None = None,
+    unless: Unless | None = None,
 ) -> None:
-    """Start what nothing ever stops, and return when it has ended, or when nobody waits any more.
+    """Start what nothing else ever stops, and return when it has ended, or when nobody waits any more.
 
     Args:
         starter: How.
@@ -148,6 +154,7 @@ def begin(
         folder: As for :meth:`LocalTarget.execute`.
         text: What it finds as standard input, sealed; ``None`` for nothing.
         within: Seconds after which it is waited for no more; what has not begun by then never will.
+        unless: What ends it, with all of its group, where it has begun.
 
     Raises:
         Stalled: It has not begun, and never will.
@@ -158,9 +165,19 @@ def begin(
     except ValueError as error:
         raise Stalled(f"cannot start {argv[0]}: {error}") from error
     started = starter(launch.COMMAND, folder)
-    code = process.run_detached(started, stdin=order, folder=folder, within=within)
+    meanwhile = None if unless is None else (unless.every.total_seconds(), partial(_look, folder, unless))
+    code = process.run_detached(started, stdin=order, folder=folder, within=within, meanwhile=meanwhile)
+    while unless is not None and launch.is_at_work(folder):
+        _look(folder, unless)
+        launch.wait(folder, monotonic() + unless.every.total_seconds())
     launch.wait(folder, until)
     if launch.withdraw(folder):
         words = (folder / "err").read_text(encoding="utf-8", errors="replace").strip()
         raise Stalled(words.splitlines()[-1] if words else f"{argv[0]} was not started: {code}")
     launch.wait(folder, until)  # it began after all, between the two
+
+
+def _look(folder: Path, unless: Unless) -> None:
+    """End what is at work in ``folder`` where that is said; what has not begun yet is looked at again."""
+    if launch.is_at_work(folder) and unless.is_over():
+        launch.end(folder)

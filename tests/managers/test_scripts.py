@@ -15,6 +15,7 @@ from reconciler.managers.sections import Section, parse_sections
 from reconciler.managers.zypper import ZYPPER
 from reconciler.planning.facts.observation import Answer, Question
 from reconciler.process import Completed
+from reconciler.reconcile.ports.target import Unless
 from reconciler.reconcile.ports.where import THIS_MACHINE
 from reconciler.resources import locate
 from reconciler.targets.local import LocalTarget
@@ -147,8 +148,10 @@ class Flood:
         del script, args, timeout
         return Completed((name,), 0, GOOD.encode(), b"", truncated=True)
 
-    def execute(self, script: bytes, name: str, args: Sequence[str], *, folder: Path) -> None:
-        raise AssertionError(f"{name} was to be executed in {folder}: {len(script)} {args}")
+    def execute(
+        self, script: bytes, name: str, args: Sequence[str], *, folder: Path, unless: Unless | None = None
+    ) -> None:
+        raise AssertionError(f"{name} was to be executed in {folder}: {len(script)} {args} {unless}")
 
     def is_at_work(self, folder: Path) -> bool:
         raise AssertionError(f"{folder} was asked for")

@@ -335,6 +335,7 @@ def test_package_lists_are_refreshed_as_often(lists: str, refresh: tuple[str, st
             {"sessions": "defer"},
         ),
         (f'{OWN}OnlyOnACPower "false"', "inhibit", {"battery": "ignore"}),
+        (f'{OWN}Skip-Updates-On-Metered-Connections "false"', "inhibit", {"metered": "ignore"}),
         ('Dpkg::Options { "--force-confdef"; "--force-confold"; }', "conffiles", "keep"),
         ('DPkg::Options:: "--force-confnew"', "conffiles", "new"),
         (f'{OWN}Postpone-For-Days "5"', "min_age", {"security": "5d", "other": "5d"}),
@@ -357,7 +358,6 @@ def test_an_option_becomes_a_setting(option: str, key: str, value: object) -> No
         f'{OWN}Mail "ops@example.org"',
         f'{OWN}Sender "host@example.org"',
         f'{OWN}InstallOnShutdown "true"',
-        f'{OWN}Skip-Updates-On-Metered-Connections "true"',
         f'{OWN}Remove-Unused-Dependencies "true"',
         f'{OWN}SyslogEnable "true"',
         f'{OWN}Something-New "x"',
@@ -377,6 +377,7 @@ def test_what_has_no_counterpart_is_told_with_its_line(option: str) -> None:
     "option",
     [
         f'{OWN}InstallOnShutdown "false"',
+        f'{OWN}Skip-Updates-On-Metered-Connections "true"',
         f'{OWN}AutoFixInterruptedDpkg "true"',
         f'{OWN}Mail ""',
         'APT::Periodic::AutocleanInterval "0"',

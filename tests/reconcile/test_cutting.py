@@ -14,6 +14,7 @@ from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.steps import Needs
 from reconciler.policy.documents import DEFAULTS, Settings
 from reconciler.reconcile.cutting import Cut, Cutter
+from reconciler.reconcile.ports.target import Unless
 from reconciler.reconcile.ports.where import THIS_MACHINE, ThisMachine
 from tests.fakes import NotArrangedError
 
@@ -59,7 +60,7 @@ class Manager:
     def refresh(self, _rate: int | None = None, /) -> Refresh:
         raise NotArrangedError
 
-    def download(self, instruction: Instruction, folder: Path) -> Execution:
+    def download(self, instruction: Instruction, folder: Path, _unless: Unless | None = None, /) -> Execution:
         raise NotArrangedError(instruction, folder)
 
     def apply(self, instruction: Instruction, folder: Path) -> Execution:

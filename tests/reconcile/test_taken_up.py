@@ -44,6 +44,7 @@ from reconciler.reconcile.assess import Asked, Assessment, Finding
 from reconciler.reconcile.executions import MOST_ATTEMPTS
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.state import Recalled, State
+from reconciler.reconcile.ports.target import Unless
 from reconciler.reconcile.ports.where import THIS_MACHINE, ThisMachine
 from reconciler.reconcile.recovery import Recovery
 from reconciler.reconcile.site import Site
@@ -205,7 +206,7 @@ class Machine:
         together = {one: tuple(each.name for each in step.changes) for step in STEPS for one in step.changes}
         return {change.package: together[change] for change in changes}
 
-    def download(self, instruction: Instruction, folder: Path) -> Execution:
+    def download(self, instruction: Instruction, folder: Path, _unless: Unless | None = None, /) -> Execution:
         raise NotArrangedError(instruction, folder)
 
     # --- the run store ---

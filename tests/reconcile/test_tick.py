@@ -47,7 +47,7 @@ from reconciler.reconcile.ports.policies import (
 )
 from reconciler.reconcile.ports.reports import Commit, Diverged, NothingNew, Pushed, Queued, Stored
 from reconciler.reconcile.ports.state import Recalled, State
-from reconciler.reconcile.ports.target import Power
+from reconciler.reconcile.ports.target import Power, Unless
 from reconciler.reconcile.ports.where import THIS_MACHINE, ThisMachine
 from reconciler.reconcile.reporter import Reporter
 from reconciler.reconcile.site import Site
@@ -240,7 +240,7 @@ class Host:
     def needs(self, changes: Sequence[Change]) -> Needs | None:
         raise NotArrangedError(changes)
 
-    def download(self, instruction: Instruction, folder: Path) -> Execution:
+    def download(self, instruction: Instruction, folder: Path, _unless: Unless | None = None, /) -> Execution:
         del instruction, folder
         return Execution(0)
 

@@ -33,6 +33,7 @@ from reconciler.host.machine.checks import Checks, settle
 from reconciler.host.machine.clock import SystemClock, wait
 from reconciler.host.machine.hooks import HookFolder
 from reconciler.host.machine.inhibitors import Inhibitors
+from reconciler.host.machine.links import NetworkLink
 from reconciler.host.machine.locking import ROOTS_FOLDER, MachineLock
 from reconciler.host.machine.reboot import SystemPower
 from reconciler.host.machine.restarts import Restarts
@@ -179,8 +180,9 @@ def wire(
     follower = PolicyFollower(source, read, timeout, reported, trust)
     names = frozenset(config.notifiers)
     outbox = Outbox(folder.path / "outbox")
-    assessor = Assessor(site, used, follower, queue, PROGRAM, timeout, names, outbox.complaints)
-    applier = Applier(site, used, PROGRAM, assessor.ask_anew)
+    link = NetworkLink()
+    assessor = Assessor(site, used, follower, queue, PROGRAM, timeout, names, outbox.complaints, link)
+    applier = Applier(site, used, PROGRAM, assessor.ask_anew, link)
     send = AppriseSender(notifiers_of(config, encrypted), environment=config.environment)
     reporter = _reporter(config, site, queue, OutboxMessenger(outbox, send))
     return Wiring(

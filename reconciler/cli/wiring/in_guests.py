@@ -303,11 +303,12 @@ class InGuests:
             PROGRAM,
             config.git.timeout,
             host.assessor.notifiers,
+            link=host.assessor.link,
         )
         return Ticker(
             site,
             assessor,
-            Applier(site, self._clock, PROGRAM, assessor.ask_anew),
+            Applier(site, self._clock, PROGRAM, assessor.ask_anew, assessor.link),
             replace(host.reporter, site=site, queue=queue, messenger=self._messenger, waits=self.waits),
             config.secrets,
             in_force=self.in_force,

@@ -153,6 +153,7 @@ def _inhibitors(inhibit: Inhibit) -> tuple[InhibitorKind, ...]:
         ("sessions", inhibit.sessions),
         ("battery", inhibit.battery),
         ("inhibitors", inhibit.inhibitors),
+        ("metered", inhibit.metered),
     )
     return tuple(kind for kind, choice in chosen if choice == "defer")
 

@@ -228,7 +228,7 @@ class Evidence:
     at: datetime
 
 
-InhibitorKind = Literal["sessions", "battery", "inhibitors"]
+InhibitorKind = Literal["sessions", "battery", "inhibitors", "metered"]
 
 
 @dataclass(frozen=True, slots=True)

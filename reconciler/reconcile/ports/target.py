@@ -1,11 +1,13 @@
 """A target and the machine it is reached from; :mod:`reconciler.managers` and ``host`` are the real ones."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from reconciler.planning.facts.links import FREE, Cost
 from reconciler.planning.facts.observation import Answer, Change, ClockState, Observation, Question, Refresh
 from reconciler.planning.gates.types import Inhibitor, Pause
 from reconciler.planning.runs.execution import Execution, Instruction
@@ -29,6 +31,37 @@ FETCH = "download"
 AnyManager: TypeAlias = "PackageManager[ThisMachine] | PackageManager[InGuest]"
 AnyPower: TypeAlias = "Power[ThisMachine] | Power[InGuest]"
 AnyStore: TypeAlias = "StateStore[ThisMachine] | StateStore[InGuest]"
+
+
+@dataclass(frozen=True, slots=True)
+class Unless:
+    """What ends the fetching of packages, which changes none.
+
+    Attributes:
+        every: How often it is asked.
+        is_over: Says whether no more is to be fetched.
+    """
+
+    every: timedelta
+    is_over: Callable[[], bool]
+
+
+class Link(Protocol):
+    """The machine's way to the network, and its guests'."""
+
+    def cost(self) -> Cost:
+        """Say what it costs now."""
+
+
+class FreeLink:
+    """A way that costs nothing."""
+
+    def cost(self) -> Cost:
+        """Return that it costs nothing."""
+        return FREE
+
+
+FREE_LINK = FreeLink()
 
 
 class Clock(Protocol):
@@ -73,8 +106,8 @@ class PackageManager(Protocol[Where_co]):
     def needs(self, changes: Sequence[Change]) -> Needs | None:
         """Say which changes must be made before, or with, which others."""
 
-    def download(self, instruction: Instruction, folder: Path) -> Execution:
-        """Fetch the packages of a transaction; installs nothing."""
+    def download(self, instruction: Instruction, folder: Path, unless: Unless | None = None, /) -> Execution:
+        """Fetch the packages of a transaction, as long as nothing is against it; installs nothing."""
 
     def apply(self, instruction: Instruction, folder: Path) -> Execution:
         """Make exactly these changes, or none; nothing ever stops it."""

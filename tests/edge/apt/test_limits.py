@@ -1,5 +1,6 @@
 """``--limit-rate`` reaches apt's own configuration, for each thing that is fetched."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,17 @@ from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import RefreshOutcome
 from reconciler.planning.runs.execution import Execution, Instruction
+from reconciler.reconcile.ports.target import Unless
 from reconciler.targets.local import LocalTarget
 from tests.edge.apt.instructions import to
 from tests.labs.apt import AptLab
+from tests.labs.fileserver import stalling
 from tests.labs.recorder import recording
 
 _SAYS_ITS_LIMITS = """for one; do case $one in -c=*) break ;; esac; done
     apt-config "$one" dump | grep -i '::dl-limit'; echo"""
 RATE = 2 * 2**20
+SOON = timedelta(seconds=0.1)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +55,20 @@ def _shown(call: str) -> list[str]:
     """Return the limits as apt would take them: ``https 2048``."""
     last = dict(line.strip().rstrip(";").split(" ", 1) for line in call.splitlines())
     return [f"{key.split('::')[1]} {value.strip(chr(34))}" for key, value in last.items()]
+
+
+def test_a_download_is_ended_in_the_middle_of_a_file_and_goes_on_later(
+    own_lab: AptLab, own_apt: ScriptedManager, folder: Path, second_folder: Path
+) -> None:
+    sources = own_lab.root / "etc/apt/sources.list"
+    with stalling(own_lab.repository, ".deb") as (url, stall):
+        sources.write_text(f"deb [trusted=yes] {url} stable main\n")
+        own_lab.refresh()
+        done = own_apt.download(to("plain=1.1"), folder, Unless(SOON, stall.begun.is_set))
+        assert done.exit_code not in {0, 10}
+        assert stall.gone.wait(60)
+        stall.is_wanted = False
+        again = own_apt.download(to("plain=1.1"), second_folder, Unless(SOON, lambda: False))
+        assert again == Execution(0)
+    assert own_lab.archives == ["plain_1.1_all.deb"]
+    assert own_lab.versions()["plain"] == "1.0"

@@ -1,19 +1,25 @@
 """``--limit-rate`` has curl fetch for pacman, which has no limit of its own."""
 
+from datetime import timedelta
 from pathlib import Path
+
+import pytest
 
 from reconciler.managers.pacman import PACMAN
 from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Question, RefreshOutcome
 from reconciler.planning.runs.execution import Execution, Instruction
+from reconciler.reconcile.ports.target import Unless
 from reconciler.targets.local import LocalTarget
 from tests.edge.pacman.conftest import Folder
+from tests.labs.fileserver import stalling
 from tests.labs.pacman import PacmanLab
 from tests.labs.recorder import recording
 
 _SAYS_ITS_LIMITS = 'printf "%s\\n" "$*"'
 RATE = 2 * 2**20
+SOON = timedelta(seconds=0.1)
 
 
 def test_pacman_fetches_packages_no_faster_than_policy_says(
@@ -49,3 +55,20 @@ def test_what_curl_cannot_fetch_is_named(lab: PacmanLab, pacman: ScriptedManager
     done = pacman.download(Instruction(changes, rate=RATE), folder())
     assert (done.exit_code, done.failed[0].lacks) == (29, "file")
     assert [one.name for one in done.failed] == ["plain"]
+
+
+@pytest.mark.parametrize("rate", [None, RATE])
+def test_a_download_is_ended_in_the_middle_of_a_file_and_goes_on_later(
+    lab: PacmanLab, pacman: ScriptedManager, folder: Folder, rate: int | None
+) -> None:
+    instruction = Instruction(pacman.resolve(Question()).changes, rate=rate)
+    versions = lab.versions()
+    with stalling(lab.repository, ".zst") as (url, stall):
+        text = lab.configuration.read_text()
+        lab.configuration.write_text(text.replace(f"file://{lab.repository}", url.rstrip("/")))
+        done = pacman.download(instruction, folder(), Unless(SOON, stall.begun.is_set))
+        assert done.exit_code not in {0, 10}
+        assert stall.gone.wait(60)
+        stall.is_wanted = False
+        assert pacman.download(instruction, folder(), Unless(SOON, lambda: False)) == Execution(0)
+    assert lab.versions() == versions

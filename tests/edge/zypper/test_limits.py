@@ -1,5 +1,6 @@
 """``--limit-rate`` reaches zypper's own configuration."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,16 @@ from reconciler.managers.scripts import PatchScript
 from reconciler.managers.zypper import ZYPPER
 from reconciler.planning.facts.observation import Change, RefreshOutcome
 from reconciler.planning.runs.execution import Execution, Instruction
+from reconciler.reconcile.ports.target import Unless
 from reconciler.targets.local import LocalTarget
+from tests.labs.fileserver import stalling
 from tests.labs.recorder import recording
 from tests.labs.zypper import ZypperLab
 
 _SAYS_ITS_LIMITS = """case "$*" in
     *refresh* | *--download-only*) grep -E '_speed|_connections' "$ZYPP_CONF"; echo ;; esac"""
 RATE = 2 * 2**20
+SOON = timedelta(seconds=0.1)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +49,21 @@ def test_zypper_fetches_no_faster_than_policy_and_operator_say(
         speeds = [line for line in call if "max_download_speed" in line]
         assert speeds[-1] == f"download.max_download_speed = {speed}"
         assert call[-1] == "download.max_concurrent_connections = 1"
+
+
+def test_a_download_is_ended_in_the_middle_of_a_file_and_goes_on_later(
+    own_lab: ZypperLab, own_zypper: ScriptedManager, tmp_path: Path
+) -> None:
+    first, second = (tmp_path / name for name in ("first", "second"))
+    first.mkdir()
+    second.mkdir()
+    instruction = Instruction((Change("upgrade", "plain", "noarch", None, "1.1-1"),))
+    with stalling(own_lab.repository.folder, ".rpm") as (url, stall):
+        own_lab.configure_repository(url=url)
+        own_lab.refresh()
+        done = own_zypper.download(instruction, first, Unless(SOON, stall.begun.is_set))
+        assert done.exit_code not in {0, 10}
+        assert stall.gone.wait(60)
+        stall.is_wanted = False
+        assert own_zypper.download(instruction, second, Unless(SOON, lambda: False)).exit_code == 0
+    assert own_lab.versions()["plain"] == "1.0-1"
