@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -56,7 +56,8 @@ def stalling(folder: Path, *suffixes: str) -> Iterator[tuple[str, Stall]]:
             outputfile.write(data[: len(data) // 2])
             outputfile.flush()
             stall.begun.set()
-            self.connection.recv(1)  # until it is closed: no more is asked for before this has come
+            with suppress(ConnectionError):
+                self.connection.recv(1)  # until it is closed: no more is asked for before this has come
             stall.gone.set()
 
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
