@@ -89,7 +89,9 @@ flatten() {
 }
 
 options_named() { # KEY: the values of an option of [options], one a line
-    awk -v key="$1" '/^\[/ { if (n++) exit } index($0, key " = ") == 1 { print substr($0, length(key) + 4) }' "$WORK/flat"
+    while IFS= read -r option_; do
+        case $option_ in "$1 = "*) printf '%s\n' "${option_#"$1 = "}" ;; esac
+    done <"$WORK/options"
 }
 
 # What stands for itself in every run: the folders are given as arguments, and how lists look is ours to know.
@@ -126,6 +128,7 @@ configure() {
     # Of two repositories of one name pacman takes the first, and complains of the other in every answer.
     awk '/^\[/ { again = $0 in seen; seen[$0] } !again' "$WORK/all" >"$WORK/flat"
     leave_out_sources
+    awk '/^\[/ { if (n++) exit } / = /' "$WORK/flat" >"$WORK/options"
     must_have_space
     RAW_ROOT=$(options_named RootDir)
     RAW_ROOT=$(below_root "$RAW_ROOT")
@@ -139,7 +142,8 @@ configure() {
     RUN=$DB/patchledger
     options_named CacheDir | while read -r dir; do below_root "${dir%/}"; done >"$WORK/cachedirs"
     options_named HookDir | while read -r dir; do below_root "${dir%/}"; done >"$WORK/hookdirs"
-    ARCHIVES=$(sed -n 1p "$WORK/cachedirs")
+    ARCHIVES=
+    read -r ARCHIVES <"$WORK/cachedirs" || :
     plain_configuration "$FOLDERS" >"$WORK/real.conf"
     # As it comes, what is fetched for --refresh is fetched only where it is newer, which costs less than a limit saves.
     case $VERB in --download | --apply | --repair) limit_rate ;; esac
@@ -198,37 +202,52 @@ snapshot() {
     mkdir -p "$WORK/db/local" "$WORK/db/sync" "$WORK/void/cache" "$WORK/void/hooks" "$WORK/void/keys"
     # While somebody is at work, entries come and go.
     if [ -e "$LOCK" ]; then whole=may; else whole=must; fi
-    (cd "$DB/local" && for entry in ./*/desc; do
-        [ ! -e "$entry" ] || "$whole" bsdtar -cf - ALPM_DB_VERSION ./*/desc
+    : >"$WORK/rows"
+    for entry in "$DB/local"/*/desc; do
+        [ ! -e "$entry" ] || copy_entries
         break
-    done) 2>"$WORK/err" | "$whole" bsdtar -xf - -C "$WORK/db/local" 2>/dev/null
-    for entry in "$WORK/db/local"/*/desc; do
-        [ ! -e "$entry" ] || printf '%%FILES%%\n' >"${entry%desc}files"
     done
     [ ! -e "$DB/local/ALPM_DB_VERSION" ] || cp "$DB/local/ALPM_DB_VERSION" "$WORK/db/local/"
     copy_databases "$SYNC" "$WORK/db/sync"
     must_have_space
-    installed >"$WORK/installed"
+    sort "$WORK/rows" >"$WORK/installed"
+}
+
+# One awk reads all entries, copies them, and says what is installed: name, version, arch, reason (1: for others), size,
+# groups, base (what it was built from) of every package, in $WORK/rows.
+copy_entries() {
+    (cd "$DB/local" && printf '%s\0' ./*/desc) | sed -z 's/\/desc$//' | (cd "$WORK/db/local" && xargs -0 mkdir --)
+    (cd "$DB/local" && "$whole" awk -v copy="$WORK/db/local/" -v rows="$WORK/rows" 'BEGIN {
+        for (i = 1; i < ARGC; i++) {
+            entry = ARGV[i]; to = copy substr(entry, 1, length(entry) - 4)
+            name = version = arch = reason = size = groups = base = key = ""
+            printf "" >(to "desc")
+            while ((got = (getline line <entry)) > 0) {
+                print line >(to "desc")
+                if (line ~ /^%.*%$/) key = line
+                else if (line == "") key = ""
+                else if (key == "%NAME%") name = line
+                else if (key == "%VERSION%") version = line
+                else if (key == "%ARCH%") arch = line
+                else if (key == "%REASON%") reason = line
+                else if (key == "%SIZE%") size = line
+                else if (key == "%BASE%") base = line
+                else if (key == "%GROUPS%") groups = groups (groups == "" ? "" : " ") line
+            }
+            if (got < 0) failed = 2
+            if (close(to "desc")) failed = 2
+            print "%FILES%" >(to "files")
+            if (close(to "files")) failed = 2
+            close(entry)
+            if (name != "") print name "\t" version "\t" arch "\t" reason + 0 "\t" size "\t" groups "\t" base >rows
+        }
+        exit failed }' ./*/desc)
 }
 
 copy_databases() { # FROM TO
     for entry in "$1"/*.db "$1"/*.db.sig; do
         [ ! -e "$entry" ] || cp -p "$entry" "$2/" || return
     done
-}
-
-# name, version, arch, reason (1: for others), size, groups, base (what it was built from) of every installed package.
-installed() {
-    find "$WORK/db/local" -name desc -exec awk '
-        function flush() { if (name != "") print name "\t" version "\t" arch "\t" reason + 0 "\t" size "\t" groups "\t" base }
-        FNR == 1 { flush(); name = version = arch = reason = size = groups = base = "" }
-        /^%.*%$/ { key = $0; next }
-        $0 == "" { key = ""; next }
-        key == "%NAME%" { name = $0 } key == "%VERSION%" { version = $0 } key == "%ARCH%" { arch = $0 }
-        key == "%REASON%" { reason = $0 } key == "%SIZE%" { size = $0 }
-        key == "%BASE%" { base = $0 }
-        key == "%GROUPS%" { groups = groups (groups == "" ? "" : " ") $0 }
-        END { flush() }' {} + | sort
 }
 
 # Packages of which the database has a folder and no description: whoever wrote it was stopped.
@@ -419,8 +438,8 @@ machine() {
 }
 
 ignored() {
-    options_named IgnorePkg | sed 's/^/package /'
-    options_named IgnoreGroup | sed 's/^/group /'
+    sed -n 's/^IgnorePkg = /package /p' "$WORK/options"
+    sed -n 's/^IgnoreGroup = /group /p' "$WORK/options"
 }
 
 # Of every repository: when its database was written, when it came here (- without one), where from.
@@ -525,6 +544,8 @@ observe() {
 # Each chosen version must be on offer. One of a later repository is, too: it may take the place of another package.
 choices_exist() {
     lines_of "$CHOOSE,$ONLY" | sed '/^$/d; s/:[^=]*=/=/' >"$WORK/choices"
+    : >"$WORK/on-offer"
+    [ -s "$WORK/choices" ] || return 0
     sed 's/=/ /' "$WORK/choices" >"$WORK/names"
     offered "$WORK/names" | awk -F '\t' '{ print $2 "=" $3, $1 "/" $2 }' >"$WORK/on-offer"
     awk 'FILENAME == ARGV[1] { have[$1]; next } !($0 in have)' "$WORK/on-offer" "$WORK/choices" >"$WORK/gone"
