@@ -56,6 +56,9 @@ def _complaints(lines: Iterable[str]) -> list[str]:
 
 # --- what it would do -------------------------------------------------------------------------------------
 
+_Asked = dict[str, list[tuple[str, str]]]
+"""Packages with a relation of theirs, by the name that it asks for."""
+
 
 def _changes(sections: Sections, resolve: Section) -> tuple[Change, ...]:
     present = {row.name: row for row in rows(sections.need("installed"))}
@@ -71,9 +74,10 @@ def _changes(sections: Sections, resolve: Section) -> tuple[Change, ...]:
             raise unparsed(resolve, f"{name} {version} is offered by no repository")
         else:
             coming.append(known[name])
+    asked = _asked(coming)
     return (
         *(_removal(row, coming) for row in going),
-        *(_move(record, present.get(record.name), coming) for record in coming),
+        *(_move(record, present.get(record.name), asked) for record in coming),
     )
 
 
@@ -89,7 +93,7 @@ def _listed(resolve: Section) -> Iterator[tuple[str, str, bool]]:
                 yield match["name"], match["version"], is_removed
 
 
-def _move(record: SyncPackage, row: LocalPackage | None, coming: Sequence[SyncPackage]) -> Change:
+def _move(record: SyncPackage, row: LocalPackage | None, asked: _Asked) -> Change:
     action: Action = "install"
     if row is not None:
         # In the same version it is another build, or is installed again with what it replaces.
@@ -106,22 +110,33 @@ def _move(record: SyncPackage, row: LocalPackage | None, coming: Sequence[SyncPa
         size=record.size,
         installed_delta=None if after is None or before is None else after - before,
         sha256=record.sha256,
-        by=_needing(record, row, coming),
+        by=_needing(record, row, asked),
     )
 
 
-def _needing(record: SyncPackage, row: LocalPackage | None, coming: Iterable[SyncPackage]) -> tuple[str, ...]:
+def _asked(coming: Iterable[SyncPackage]) -> _Asked:
+    """Return who asks for what, by the name that is asked for."""
+    asked: _Asked = {}
+    for other in coming:
+        for relation in other.depends:
+            if match := _RELATION.fullmatch(relation):
+                asked.setdefault(match["name"], []).append((other.name, relation))
+    return asked
+
+
+def _needing(record: SyncPackage, row: LocalPackage | None, asked: _Asked) -> tuple[str, ...]:
     """Return who needs this version, and could not do with what is installed."""
+    names = {record.name, *(_provided(text)[0] for text in record.provides)}
     return tuple(
         sorted(
-            other.name
-            for other in coming
-            if other.name != record.name
-            and any(
-                _meets(record.name, record.version, record.provides, relation)
+            {
+                other
+                for name in names
+                for other, relation in asked.get(name, ())
+                if other != record.name
+                and _meets(record.name, record.version, record.provides, relation)
                 and (row is None or not _meets(row.name, row.version, (), relation))
-                for relation in other.depends
-            )
+            }
         )
     )
 
