@@ -1,4 +1,4 @@
-"""The verbs that answer about one target: ``plan``, ``explain``, and what ``windows`` needs to know."""
+"""The verbs that answer about one target: ``plan`` and ``explain``."""
 
 import contextlib
 import re
@@ -6,24 +6,17 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 from reconciler.cli.showing.render import render_explain, render_plan
 from reconciler.cli.showing.table import wrapped
 from reconciler.cli.showing.terminal import Format, colour, note, print_json, tell, width, working
-from reconciler.cli.verbs import windows as host_windows
-from reconciler.cli.verbs import windows_month
 from reconciler.cli.verbs.arrivals import arrivals, holding
 from reconciler.cli.verbs.origins import Lines, written_lines
-from reconciler.cli.verbs.policy.described import facts, left_open
 from reconciler.cli.verbs.since import since
-from reconciler.cli.verbs.windows import HostWindows, WindowsOptions
-from reconciler.cli.verbs.windows_planned import planned_here
 from reconciler.cli.wiring.aimed import Aim, aim, entered, kept_at_all, refuse
 from reconciler.cli.wiring.compose import Wiring, wire
-from reconciler.cli.wiring.guests import folders_of, guests_of, policy_here
 from reconciler.cli.wiring.looking import look
 from reconciler.errors import (
     DONE,
@@ -36,14 +29,11 @@ from reconciler.errors import (
     exit_code,
     worst,
 )
-from reconciler.gitops.revision import read_folder
 from reconciler.host.config import ReportRemote, load_config
 from reconciler.host.install.credentials import folder_beside
 from reconciler.host.machine.clock import SystemClock
-from reconciler.planning.facts.matching import facts_of_guest
 from reconciler.planning.facts.observation import Installed
 from reconciler.planning.facts.package import Mention, PackageId
-from reconciler.planning.facts.targets import meant
 from reconciler.planning.gates.recording import read_recording
 from reconciler.planning.notices.events import Event, Route, Untold, dry_run
 from reconciler.planning.notices.snapshot import snapshot_of
@@ -51,12 +41,8 @@ from reconciler.planning.reporting.ailments import failures
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import plan_json
 from reconciler.planning.text.wording import on_the_clock
-from reconciler.policy.load import NeedsUpgrade, Rejected, Revision, load
-from reconciler.policy.match import HostFacts, system_of
 from reconciler.policy.problems import visible
-from reconciler.policy.resolve import Effective, Resolver, resolve
 from reconciler.policy.values import BRANCH
-from reconciler.policy.windows import Schedule
 from reconciler.reconcile.assess import Assessment, Finding, decide_again
 from reconciler.reconcile.memory import routes_of
 from reconciler.reconcile.ports.state import State
@@ -145,7 +131,7 @@ def _remembered(one: Aim) -> State:
 def _shown(wiring: Wiring, aimed: Aim, options: PlanOptions) -> int:
     asked = wiring.manager.name if aimed.guest is None else f"guest {aimed.guest.id}"
     with working(f"{asked} is asked what it would do; that takes a while where much is offered"):
-        assessment = _look(wiring, aimed)
+        assessment = look_at(wiring, aimed)
     if options.format == "json":
         print_json(plan_json(assessment.report))
     else:
@@ -172,8 +158,8 @@ def explain(options: ExplainOptions) -> int:
         if options.package is None or options.fresh:
             raise Misuse("--since is about one package, and what was reported", "name the package alone")
         return since(wiring, aimed, options.package, options.since, options.format)
-    last = None if options.fresh else _last_finding(wiring, aimed)
-    found = _look(wiring, aimed).finding if last is None else last
+    last = None if options.fresh else last_finding(wiring, aimed)
+    found = look_at(wiring, aimed).finding if last is None else last
     report, observed = found.report, found.recording.observation
     if found.effective is None:
         raise Stalled(
@@ -249,129 +235,7 @@ def _explained(report: Report, package: str | None) -> dict[str, Any]:
     return whole
 
 
-def show_windows(options: WindowsOptions) -> int:
-    """Print the next windows, of this host or as the options say, and return 0.
-
-    Raises:
-        ReconcilerError: As for :func:`windows`; Misuse also for an expression that is none.
-    """
-    if options.month is not None:
-        return windows_month.run(options, _rows_of_month(options), SystemClock().now())
-    if options.svg is not None:
-        raise Misuse("--svg is a picture of --month", "add --month")
-    return host_windows.run(
-        options,
-        now=SystemClock().now().astimezone(UTC),
-        host_windows=lambda folder: (
-            windows_of_target(options, options.target)
-            if options.target is not None
-            else windows(options.config, folder)
-            if folder is None or options.host is None
-            else _windows_of(Path(folder), options.host, options)
-        ),
-        stdout=sys.stdout,
-        stderr=sys.stderr,
-    )
-
-
-def _rows_of_month(options: WindowsOptions) -> dict[str, HostWindows]:
-    """Return whose month is drawn: this host's, one host's of a folder, or that of all its Host documents.
-
-    Where a folder has none, each Schedule is a row.
-    """
-    host_windows.refuse_month_beside(options)
-    folder = options.policy
-    if folder is None:
-        target = options.target
-        one = windows(options.config, None) if target is None else windows_of_target(options, target)
-        return {one.splay_key: one}
-    if options.host is not None:
-        return {options.host: _windows_of(Path(folder), options.host, options)}
-    revision = _loaded_folder(Path(folder))
-    if not revision.hosts:
-        return {name: HostWindows((schedule,)) for name, schedule in _compiled(revision).items()}
-    resolver = Resolver(revision)
-    found = {}
-    for document in revision.hosts:
-        host = facts(document.value.name, (), options.os, options.manager)
-        effective = resolver.resolve(host)
-        found[host.target] = HostWindows(
-            effective.schedules, {}, effective.frozen, host.target, effective.settings.budget
-        )
-    return found
-
-
-def windows(config: str, folder: str | None) -> HostWindows:
-    """Return what a policy folder, or this host's policy in force, says about windows.
-
-    Raises:
-        PolicyRejected: The policy has mistakes.
-        Misuse: There is no such folder, or the configuration is wrong.
-        Stalled: There is no policy in force.
-    """
-    if folder is not None:
-        return HostWindows(schedules=(), known=_compiled(_loaded_folder(Path(folder))))
-    aimed = Aim(load_config(Path(config)))
-    wiring = wire(aimed.config)
-    found = _last_finding(wiring, aimed) or _look(wiring, aimed).finding
-    revision, effective = found.revision, found.effective
-    if revision is None or effective is None:
-        raise Stalled("there is no policy in force on this host", "see `patchledger status`")
-    return HostWindows(
-        schedules=effective.schedules,
-        known=_compiled(revision),
-        freezes=effective.frozen,
-        splay_key=wiring.config.host,
-        budget=effective.settings.budget,
-        planned=planned_here(found),
-    )
-
-
-def windows_of_target(options: WindowsOptions, target: str) -> HostWindows:
-    """Return what this host's policy in force says about the windows of a guest, or of the host itself.
-
-    Raises:
-        Misuse: There is no such guest, or the configuration is wrong.
-        Stalled: There is no policy in force that can be read here.
-    """
-    config = load_config(Path(options.config))
-    said = config.guests
-    found = () if said is None else guests_of(said, folders_of(config)).guests
-    guest = meant(target, config.host, found)
-    if guest is None:
-        return windows(options.config, None)
-    revision = policy_here(config)
-    if revision is None:
-        raise Stalled("there is no policy in force on this host", "see `patchledger status`")
-    os_id, os_version = system_of(options.os)
-    own = facts_of_guest(guest, config.host)
-    own = replace(own, os_id=os_id, os_version=os_version, manager=options.manager)
-    note(*left_open(revision, replace(own, called=guest.name)))
-    return _windows_by(revision, resolve(revision, own), own)
-
-
-def _windows_of(folder: Path, name: str, options: WindowsOptions) -> HostWindows:
-    """Return what a policy folder says about the windows of one host."""
-    host = facts(name, options.label, options.os, options.manager, guest_name=options.guest_name)
-    revision = _loaded_folder(folder)
-    effective = resolve(revision, host)
-    note(*left_open(revision, host))
-    if not effective.schedules:
-        note(f"no Policy names a Schedule for {host.target}: nothing is ever applied there")
-    return _windows_by(revision, effective, host)
-
-
-def _windows_by(revision: Revision, effective: Effective, own: HostFacts) -> HostWindows:
-    return HostWindows(
-        schedules=effective.schedules,
-        known=_compiled(revision),
-        freezes=effective.frozen,
-        splay_key=own.target,
-        budget=effective.settings.budget,
-    )
-
-
-def _look(wiring: Wiring, aimed: Aim) -> Assessment:
+def look_at(wiring: Wiring, aimed: Aim) -> Assessment:
     """Look at a target now, and tell what went wrong on the way."""
     if aimed.guest is not None and aimed.guest.left_out:
         refuse(aimed.guest)
@@ -415,7 +279,8 @@ def _failure(untold: Untold) -> ReconcilerError:
     return Transient(untold.sentence, "it waits in the outbox and is tried again")
 
 
-def _last_finding(wiring: Wiring, aimed: Aim) -> Finding | None:
+def last_finding(wiring: Wiring, aimed: Aim) -> Finding | None:
+    """Make the last decision about a target again; ``None`` where none was recorded that can be read."""
     recorded = aimed.folder.read("observation.json") if aimed.folder.path.is_dir() else None
     if recorded is None:
         return None
@@ -423,17 +288,3 @@ def _last_finding(wiring: Wiring, aimed: Aim) -> Finding | None:
         return decide_again(read_recording(recorded), wiring.read)
     except (Misuse, PolicyRejected):
         return None  # written by another version: look anew
-
-
-def _loaded_folder(folder: Path) -> Revision:
-    match load(read_folder(folder)):
-        case Revision() as valid:
-            return valid
-        case Rejected(problems=problems):
-            raise PolicyRejected("\n".join(map(str, problems)), "mend the policy")
-        case NeedsUpgrade(requires=requires):
-            raise PolicyRejected(f"the policy requires patchledger {requires}", "upgrade patchledger")
-
-
-def _compiled(revision: Revision) -> dict[str, Schedule]:
-    return {one.value.name: one.value.compiled(revision.events) for one in revision.schedules}

@@ -10,7 +10,6 @@ from reconciler.host.config import Config, GuestChoice, Guests
 from reconciler.host.state.guests import GuestFolders
 from reconciler.planning.facts.guests import Choice, GuestKind, Inventory, Wishes, inventory
 from reconciler.policy.load import Revision, load
-from reconciler.transports.ways import WAYS
 
 
 def guests_of(said: Guests, kept: GuestFolders | None = None) -> Inventory:
@@ -20,6 +19,8 @@ def guests_of(said: Guests, kept: GuestFolders | None = None) -> Inventory:
         said: By the configuration.
         kept: What is kept of guests that were looked after before; these are missed (:func:`missed`).
     """
+    from reconciler.transports.ways import WAYS
+
     found = [WAYS[kind].inspect() for kind in said.from_]
     only = None if said.only is None else _choice(said.only)
     but = Choice() if said.except_ is None else _choice(said.except_)

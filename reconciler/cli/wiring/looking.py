@@ -1,13 +1,17 @@
 """Look at one target by hand, this host or a guest of it: nothing is remembered, and nothing reported."""
 
+from typing import TYPE_CHECKING
+
 from reconciler.cli.wiring.aimed import Aim
 from reconciler.cli.wiring.compose import Wiring
 from reconciler.cli.wiring.guests import folders_of
-from reconciler.cli.wiring.in_guests import InGuests
 from reconciler.errors import Misuse
 from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.recall import restored
+
+if TYPE_CHECKING:
+    from reconciler.cli.wiring.in_guests import InGuests
 
 
 def look(wiring: Wiring, aimed: Aim) -> tuple[Assessment, tuple[str, ...]]:
@@ -52,7 +56,7 @@ def followed(wiring: Wiring, *, accept: bool = True) -> InForce:
     return wiring.ticker.assessor.follow(state, accept=accept)
 
 
-def in_guests(wiring: Wiring, in_force: InForce, *, waits: bool = True) -> InGuests:
+def in_guests(wiring: Wiring, in_force: InForce, *, waits: bool = True) -> "InGuests":
     """Return what acts in the guests of this host.
 
     Raises:
@@ -61,4 +65,6 @@ def in_guests(wiring: Wiring, in_force: InForce, *, waits: bool = True) -> InGue
     said = wiring.config.guests
     if said is None:
         raise Misuse("the configuration has no `guests`", "see `patchledger guests`")
+    from reconciler.cli.wiring.in_guests import InGuests
+
     return InGuests(wiring, said, folders_of(wiring.config), in_force, waits=waits)

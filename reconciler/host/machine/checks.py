@@ -4,18 +4,18 @@ How ports and URLs are asked, :mod:`reconciler.host.machine.endpoints` says. Wha
 and says why.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Stalled, Transient
-from reconciler.host.machine.endpoints import PATIENCE, Reply, ask
 from reconciler.host.machine.systemd import RUNTIME, Systemd, is_active_state, unit_name
 from reconciler.planning.runs.hooks_and_health import CheckResult, newly_failing
 from reconciler.reconcile.ports.where import THIS_MACHINE
 
 if TYPE_CHECKING:
+    from reconciler.host.machine.endpoints import Reply
     from reconciler.policy.documents import Health
 
 EVERY = timedelta(seconds=2)
@@ -38,17 +38,22 @@ class Checks:
         environment: Mapping[str, str],
         *,
         systemd: Path = RUNTIME,
-        patience: timedelta = timedelta(seconds=PATIENCE),
+        patience: timedelta | None = None,
     ) -> None:
         self._systemd = Systemd(environment, systemd)
-        self._patience = patience.total_seconds()
+        self._patience = patience
 
     def check(self, wanted: "Health") -> tuple[CheckResult, ...]:
         """Ask every unit, port and URL of ``wanted`` once, in this order; never raises a domain error."""
-        return (
-            *self._units(wanted.units),
-            *(_as_check(ask(name, self._patience)) for name in names_of(wanted)),
-        )
+        return (*self._units(wanted.units), *self._endpoints(names_of(wanted)))
+
+    def _endpoints(self, names: Sequence[str]) -> Iterator[CheckResult]:
+        if names:
+            # TLS, HTTP and what they need: most of what a look would import, and it asks nothing.
+            from reconciler.host.machine.endpoints import PATIENCE, ask
+
+            patience = PATIENCE if self._patience is None else self._patience.total_seconds()
+            yield from (_as_check(ask(name, patience)) for name in names)
 
     def failed_units(self) -> tuple[CheckResult, ...]:
         """Return a failing check for each unit that systemd counts as failed; none where it does not run."""
@@ -103,7 +108,7 @@ def names_of(wanted: "Health") -> tuple[str, ...]:
     return (*(f"tcp {one}" for one in wanted.tcp), *(f"http {one}" for one in wanted.http))
 
 
-def _as_check(reply: Reply) -> CheckResult:
+def _as_check(reply: "Reply") -> CheckResult:
     return CheckResult(reply.name, ok=reply.is_well, detail=reply.detail)
 
 
