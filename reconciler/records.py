@@ -1,0 +1,105 @@
+"""Dataclasses whose methods are compiled when one is first made.
+
+:func:`dataclasses.dataclass` compiles the source of six methods for each class when its module is imported,
+which takes a fifth of a millisecond and more. This program has six hundred such classes, so that it was most
+of what a command cost; of those that a command imports, it makes instances of every fourth. What
+:func:`dataclass` makes here are the same classes: fields, ``__slots__``, ``__match_args__``, ``replace``,
+``asdict``, ``is_dataclass``, equality, hashes, text and errors are the library's own. Only when their methods
+are compiled differs.
+"""
+
+import dataclasses
+
+__all__ = ["dataclass"]
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from dataclasses import dataclass
+    from typing import Any
+
+    from _typeshed import DataclassInstance
+else:
+
+    def dataclass(
+        cls: "type[Any] | None" = None, /, *, frozen: bool = False, slots: bool = False, **more: bool
+    ) -> "type[Any] | Callable[[type[Any]], type[Any]]":
+        """Make a dataclass as :func:`dataclasses.dataclass` does, with the same arguments."""
+
+        def made(cls: "type[Any]") -> "type[Any]":
+            if more or cls.__bases__ != (object,):
+                return dataclasses.dataclass(cls, frozen=frozen, slots=slots, **more)
+            return _deferred(cls, frozen=frozen, slots=slots)
+
+        return made if cls is None else made(cls)
+
+
+_NOT_COPIED = ("__dict__", "__weakref__")
+"""What each class gets of its own, and none is made with."""
+
+
+def _deferred(cls: "type[Any]", *, frozen: bool, slots: bool) -> "type[Any]":
+    """Return the class with its fields, and methods that are compiled when one of them is first called."""
+    written = {name: value for name, value in cls.__dict__.items() if name not in _NOT_COPIED}
+    # It would write the signature there, which takes as long as the rest.
+    cls.__doc__ = cls.__doc__ or cls.__name__
+    made: type[Any] = dataclasses.dataclass(cls, init=False, repr=False, eq=False, slots=slots)
+    parameters = made.__dataclass_params__
+    parameters.init = parameters.repr = parameters.eq = True
+    parameters.frozen = frozen
+    names = [name for name in ("__init__", "__repr__", "__eq__") if name not in written]
+    has_hash = written.get("__hash__") is not None
+    if frozen:
+        _freeze(made, written, slots=slots)
+        if not has_hash:
+            names.append("__hash__")
+    elif not has_hash:
+        setattr(made, "__hash__", None)  # noqa: B010 - which a type checker takes for a mistake
+
+    def compiled() -> None:
+        """Have the library make the methods, for a class that is the same and which nobody sees."""
+        twin: type[Any] = dataclasses.dataclass(type(made.__name__, (), dict(written)), frozen=frozen)
+        for name in names:
+            method = twin.__dict__[name]
+            method.__qualname__ = f"{made.__qualname__}.{name}"
+            setattr(made, name, method)
+
+    for name in names:
+        setattr(made, name, _waiting(made, name, compiled))
+    return made
+
+
+def _waiting(made: "type[Any]", name: str, compiled: "Callable[[], None]") -> "Callable[..., Any]":
+    """Return what stands for a method until it is first called."""
+
+    def method(self: object, *arguments: object, **named: object) -> object:
+        compiled()
+        return getattr(made, name)(self, *arguments, **named)
+
+    return method
+
+
+def _freeze(made: "type[Any]", written: "dict[str, Any]", *, slots: bool) -> None:
+    methods: dict[str, Callable[..., Any]] = {"__setattr__": _refuse_to_set, "__delattr__": _refuse_to_delete}
+    # Without these, a copy would be filled by what refuses.
+    if slots and "__getstate__" not in written:
+        methods |= {"__getstate__": _state, "__setstate__": _fill}
+    for name, method in methods.items():
+        setattr(made, name, method)
+
+
+def _refuse_to_set(_: object, name: str, __: object) -> None:
+    raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+
+
+def _refuse_to_delete(_: object, name: str) -> None:
+    raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+
+
+def _state(self: "DataclassInstance") -> "list[object]":
+    return [getattr(self, field.name) for field in dataclasses.fields(self)]
+
+
+def _fill(self: "DataclassInstance", state: "list[object]") -> None:
+    for field, value in zip(dataclasses.fields(self), state, strict=True):
+        object.__setattr__(self, field.name, value)

@@ -1,0 +1,190 @@
+"""What :mod:`reconciler.records` makes is what the library makes; only when methods are compiled differs."""
+
+import copy
+import dataclasses
+import pickle
+import sys
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, field
+from types import ModuleType
+from typing import Any, ClassVar, Generic, TypeVar
+
+import pytest
+from pydantic import TypeAdapter
+
+from reconciler import records
+
+T = TypeVar("T")
+Decorator = Callable[..., Callable[[type], type]]
+_FIELDS = {"number": int, "names": "tuple[str, ...]", "told": "dict[str, int]", "kind": "ClassVar[str]"}
+
+
+def plain(self: Any) -> str:
+    return f"#{self.number}"
+
+
+def after(self: Any) -> None:
+    self.told["made"] = self.number
+
+
+MORE: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "its own text": {"__repr__": plain},
+    "its own equality": {"__eq__": lambda self, other: self.number == getattr(other, "number", None)},
+    "its own hash": {"__hash__": lambda self: hash(type(self).__name__)},
+    "after it was made": {"__post_init__": after},
+    "with a property": {"shown": property(plain)},
+    "documented": {"__doc__": "One of them."},
+}
+
+
+def made(decorator: Any, more: dict[str, Any], **options: bool) -> Any:
+    """Return a class with four fields, as its author would write it."""
+    body = {
+        "__module__": __name__,
+        "__annotations__": dict(_FIELDS),
+        "names": (),
+        "told": field(default_factory=dict, compare=False),
+        "kind": "thing",
+        **more,
+    }
+    return decorator(**options)(type("Thing", (), body))
+
+
+def outcome(act: Callable[[], object]) -> object:
+    try:
+        return act()
+    except (TypeError, AttributeError) as error:  # FrozenInstanceError is one
+        return type(error), str(error)
+
+
+OPTIONS: list[dict[str, bool]] = [
+    {"frozen": True, "slots": True},
+    {"frozen": True},
+    {"slots": True},
+    {},
+    {"frozen": True, "slots": True, "order": True},
+    {"frozen": True, "kw_only": True},
+]
+
+
+@pytest.mark.parametrize("more", MORE.values(), ids=MORE)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_it_behaves_as_the_librarys_own(more: dict[str, Any], options: dict[str, bool]) -> None:
+    ours, theirs = (made(one, more, **options) for one in (records.dataclass, dataclasses.dataclass))
+
+    def facts(kind: Any) -> list[object]:
+        one, same, other = kind(number=1, names=("a",)), kind(number=1, names=("a",)), kind(number=2)
+        return [
+            [(f.name, f.default, f.compare, f.kw_only) for f in dataclasses.fields(kind)],
+            kind.__match_args__,
+            "__dict__" in dir(one),
+            getattr(kind, "__slots__", None),
+            str(kind.__dataclass_params__),
+            repr(one),
+            (one == same, one == other, one != other, one == "another"),
+            outcome(lambda: hash(one) == hash(same)),
+            outcome(lambda: one < other),
+            one.told,
+            dataclasses.replace(one, number=3).number,
+            dataclasses.asdict(one),
+            copy.copy(one) == one,
+            copy.deepcopy(one) == one,
+            outcome(lambda: setattr(one, "number", 4)),
+            outcome(lambda: delattr(one, "names")),
+            outcome(kind),
+            outcome(lambda: kind(1, unknown=2)),
+            outcome(lambda: kind("one", "two").number),
+            kind.kind,
+        ]
+
+    assert facts(ours) == facts(theirs)
+
+
+def test_whatever_is_asked_first_compiles_all() -> None:
+    firsts: list[Callable[[Any], object]] = [repr, hash, lambda one: one == 1, lambda one: one.number]
+    for first in firsts:
+        kind = made(records.dataclass, {}, frozen=True)
+        first(kind(1))
+        assert kind(1) == kind(1)
+        assert kind.__init__.__qualname__ == "Thing.__init__"
+        assert "number" in kind.__init__.__annotations__
+
+
+def test_an_instance_that_was_made_otherwise_compares_too() -> None:
+    kind = made(records.dataclass, {}, frozen=True, slots=True)
+    one, other = object.__new__(kind), object.__new__(kind)
+    for each in (one, other):
+        object.__setattr__(each, "number", 1)
+        object.__setattr__(each, "names", ())
+    assert one == other
+
+
+@records.dataclass(frozen=True, slots=True)
+class Base:
+    """What others build on."""
+
+    name: str
+    kind: ClassVar[str] = "base"
+
+
+@records.dataclass(frozen=True, slots=True)
+class Derived(Base):
+    """One of them."""
+
+    number: int = 0
+
+
+@records.dataclass(frozen=True, slots=True)
+class Held(Generic[T]):
+    """Something."""
+
+    value: T
+
+
+def test_classes_build_on_one_another() -> None:
+    assert Derived("a", 1) == Derived("a", 1) != Derived("a", 2)
+    assert repr(Derived("a")) == "Derived(name='a', number=0)"
+    assert isinstance(Derived("a"), Base)
+    assert Base("a") != Derived("a")
+    assert Held(1) == Held(1) != Held(2)
+    with pytest.raises(FrozenInstanceError, match="cannot assign to field 'name'"):
+        Derived("a").name = "b"  # type: ignore[misc] # that is what is refused
+
+
+def test_it_can_be_put_away_and_matched() -> None:
+    assert pickle.loads(pickle.dumps(Derived("a", 1))) == Derived("a", 1)  # noqa: S301 - our own
+    match Derived("a", 1):
+        case Derived(name, number):
+            assert (name, number) == ("a", 1)
+
+
+def test_pydantic_reads_it_as_one_of_the_librarys() -> None:
+    assert TypeAdapter(Derived).validate_python({"name": "a", "number": 2}) == Derived("a", 2)
+    assert TypeAdapter(Base).validate_json('{"name": "a"}') == Base("a")
+    assert TypeAdapter(Base).dump_python(Base("a")) == {"name": "a"}
+
+
+def test_a_module_that_only_declares_compiles_nothing() -> None:
+    """Which is what it is for: of six hundred classes a command makes use of some."""
+    source = "from reconciler.records import dataclass\n" + "".join(
+        f'@dataclass(frozen=True, slots=True)\nclass C{n}:\n    """One."""\n    a: int\n    b: str = ""\n'
+        for n in range(20)
+    )
+    compiled: list[object] = []
+
+    def see(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "compile" and is_watching:
+            compiled.append(arguments)
+
+    is_watching = True
+    code = compile(source, "declared", "exec")
+    sys.addaudithook(see)
+    compiled.clear()
+    module = ModuleType("declared")
+    sys.modules["declared"] = module
+    exec(code, module.__dict__)  # noqa: S102 - our own
+    assert not compiled
+    assert module.C3(1) == module.C3(1)
+    is_watching = False
+    assert compiled
