@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import policies
+from benchmarks import policies, shares
 from benchmarks.adopting import first_adoption
 from benchmarks.applying import apply, apply_steps
 from benchmarks.auditing import audit, audit_fleet
@@ -26,6 +26,9 @@ for path in pathlib.Path(sys.argv[1]).rglob("*.yaml"):
     for node in yaml.compose_all(path.read_bytes(), yaml.CLoader):
         pass
 """
+
+_PROGRAMS = ("apt-get", "apt-cache", "apt-config", "apt-mark", "dpkg", "dpkg-query")
+"""What of a plan is apt's own."""
 
 
 def idle_tick(bench: Bench) -> Iterator[Row]:
@@ -76,7 +79,18 @@ def plan(bench: Bench) -> Iterator[Row]:
     turns = bench.turns(mine_usual, apt_usual)
     ratio = turns.each(cpu_ratio, mine_usual, apt_usual)
     yield Row("plan", f"{label}, both with Debian's own cache settings", ratio, "×", 1.0, 0.7)
+    yield from _own_work(bench)
     yield from _against_unattended_upgrade(bench, mine)
+
+
+def _own_work(bench: Bench) -> Iterator[Row]:
+    counted = shares.programs(bench, *_PROGRAMS)
+    environment = json.dumps(counted.environment)
+    config = bench.installation.host("counting", settings=f"environment: {environment}\n")
+    argv = (bench.installation.patchledger, "--config", str(config), "plan")
+    mine = bench.command("patchledger plan, counted", *argv)
+    measure(mine, bench.output)  # which makes the package cache
+    yield from shares.rows("plan", shares.shares(bench, mine, counted), None)
 
 
 def _against_unattended_upgrade(bench: Bench, mine: Command) -> Iterator[Row]:

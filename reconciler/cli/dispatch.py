@@ -33,10 +33,15 @@ _FEW = 50_000
 """New objects between two searches for cycles. What a command imports holds few, and the default of 700
 has it searched again and again, which was a sixth of what importing the policy language takes."""
 
+_NO_PLUGINS = ("PYDANTIC_DISABLE_PLUGINS", "__all__")
+"""Nobody else's code has a part in what is valid; and to look for some, pydantic would read what all packages
+that are installed say of themselves."""
+
 
 def run(argv: Sequence[str]) -> int:
     """Run the command line ``argv`` and return its exit code."""
     gc.set_threshold(_FEW)
+    os.environ.setdefault(*_NO_PLUGINS)
     try:
         chosen = build_parser().parse_args(argv)
     except SystemExit as end:  # argparse has printed what there was to say

@@ -27,6 +27,13 @@ from tests.labs.witness import witnessed
 
 Command = Callable[..., tuple[int, str, str]]
 
+# Endpoints and guests where there are none, other verbs, and what they show.
+NOT_ASKED_BY_A_PLAN = (
+    "http.client", "ssl", "reconciler.cli.showing.interfaces", "reconciler.cli.verbs.windows",
+    "reconciler.cli.wiring.in_guests", "reconciler.forges", "reconciler.planning.audit",
+    "reconciler.planning.fleet", "reconciler.planning.impact", "reconciler.transports",
+)  # fmt: skip
+
 DEAR = {
     "apprise", "argparse", "ast", "asyncio", "click", "cronsim", "dataclasses", "datetime", "dateutil",
     "email", "git", "hashlib", "http", "icalendar", "importlib.metadata", "inspect", "jinja2", "logging",
@@ -120,6 +127,10 @@ def test_a_full_look_starts_each_child_once(settled: Site, verb: str, once: set[
     assert counted.pop("fetch") == len({"policy", "report"} if verb == "run" else {"policy"})
     assert dict(counted) == dict.fromkeys(once, 1)
     assert not {"apprise", "git", "icalendar", "watchfiles"} & set(seen["modules"])
+    if verb == "plan":
+        asked = [one for one in seen["modules"] if one.startswith(NOT_ASKED_BY_A_PLAN)]
+        assert not asked
+        assert len(seen["modules"]) <= 470
 
 
 def role(argv: list[str]) -> str:
