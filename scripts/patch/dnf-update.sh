@@ -70,7 +70,8 @@ FIVE=
 END=
 SYSTEM=/var/cache/dnf
 HISTORY=$ROOT/var/lib/dnf
-case $(must readlink -f "$(command -v "$DNF")") in
+PROGRAM=$(must readlink -f "$(command -v "$DNF")")
+case $PROGRAM in
     *dnf5*)
         FIVE=1
         # It ends no line by itself.
@@ -115,7 +116,6 @@ case $given in
     *) SYSTEM=$given ;;
 esac
 SYSTEM=${SYSTEM#"$ROOT"/} SYSTEM=$ROOT/${SYSTEM#/} SYSTEM=${SYSTEM%/}
-DATABASE=$ROOT$(must rpm --eval '%{_dbpath}')
 
 # All of these say where to look, and one that is missing would be another place.
 sure
@@ -124,9 +124,17 @@ rpm_() {
     must rpm ${ROOT:+--root "$ROOT"} "$@"
 }
 
+# Where rpm's database is, and this machine's architecture: $DATABASE and $ARCHITECTURE.
+know_rpm() {
+    must rpm --eval '%{_dbpath}' --eval '%{_arch}' >"$WORK/rpm"
+    { read -r DATABASE && read -r ARCHITECTURE; } <"$WORK/rpm" || fault 1 rpm
+    DATABASE=$ROOT$DATABASE
+    sure
+}
+
 # dnf's codes are answers: 1 may be a plan. How much it says is not left to the operator's file, since it is read here;
 # what is asked with -q says that itself.
-dnf_() { # may|run ARGUMENT...
+dnf_() { # may|run|asking ARGUMENT...
     how=$1
     shift
     case "$FIVE $* " in 1* | *" -q "*) ;; *) set -- --debuglevel=2 --errorlevel=3 "$@" ;; esac
@@ -179,6 +187,120 @@ limit_rate() {
     sure
 }
 
+# --- dnf 4, asked several things ---------------------------------------------------------------------------
+
+# dnf 4 is a program of Python that needs a tenth of a second for its own modules, whatever it is asked then. So one
+# process reads these and waits, and each question is answered by a child of it, which goes on as dnf itself does from
+# there: the same program with the same arguments, in a process of its own. Only what looks is asked so. The arguments
+# come in one after the other, each behind a "=" and before a 0, and another 0 at the end.
+# shellcheck disable=SC2016 # for Python
+WAITING='
+import sys
+
+called, program, folder = sys.argv[1:]
+# The folder of what is run, which is none yet.
+del sys.path[0]
+
+import atexit, gc, os, runpy
+import dnf.cli.main
+import rpm
+
+if hasattr(gc, "freeze"):
+    gc.freeze()
+
+
+def answer(arguments):
+    for number, (name, flags) in enumerate(
+        [(os.devnull, os.O_RDONLY)]
+        + [(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for name in ("told", "complained")]
+    ):
+        file = os.open(name, flags, 0o600)
+        os.dup2(file, number)
+        os.close(file)
+    sys.argv = [called] + [os.fsdecode(one) for one in arguments]
+    sys.path.insert(0, os.path.dirname(program))
+    code = 1
+    try:
+        runpy.run_path(program, run_name="__main__")
+        code = 0
+    except SystemExit as end:
+        code = end.code
+        if code is not None and not isinstance(code, int):
+            sys.stderr.write("%s\n" % (code,))
+            code = 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    # All of an end but the clearing of memory, which takes as long as the answer.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit((code or 0) & 255)
+
+
+os.write(1, ("%s %s\n" % (dnf.const.VERSION, rpm.__version__)).encode())
+asked = b""
+while True:
+    more = os.read(0, 1 << 16)
+    if not more:
+        break
+    asked += more
+    if not asked.endswith(b"\0\0"):
+        continue
+    child = os.fork()
+    if not child:
+        answer([one[1:] for one in asked[:-2].split(b"\0")])
+    asked = b""
+    status = os.waitpid(child, 0)[1]
+    code = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+    os.write(1, b"%d\n" % code)
+'
+# Its process, and what it says of itself: the versions of dnf and of its rpm. Where there is none, each is asked alone.
+WAITS=
+VERSIONS=
+
+# Only for what changes nothing: whatever is started meanwhile holds its pipes open.
+begin_waiting() {
+    [ -z "$FIVE" ] && [ -r "$PROGRAM" ] || return 0
+    IFS= read -r begins <"$PROGRAM"
+    case $begins in '#!'*python*) ;; *) return 0 ;; esac
+    place mkfifo && "$_place" -m 600 "$WORK/questions" "$WORK/answers" 2>/dev/null || return 0
+    # shellcheck disable=SC2086 # the interpreter, and its options
+    set -- ${begins#??}
+    # Its text is no matter for "ps".
+    printf '%s' "$WAITING" >"$WORK/waiting"
+    must_have_space
+    "$@" -c 'exec(open(3).read())' "$(command -v "$DNF")" "$PROGRAM" "$WORK" \
+        3<"$WORK/waiting" <"$WORK/questions" >"$WORK/answers" 2>/dev/null &
+    WAITS=$!
+    # Each of these waits for the other side, which opens both before it can fail.
+    exec 8>"$WORK/questions" 9<"$WORK/answers"
+    trap 'end_waiting; run rm -rf "$WORK"' EXIT
+    read -r VERSIONS <&9 || VERSIONS=
+    [ -n "$VERSIONS" ] || end_waiting
+}
+
+end_waiting() {
+    [ -n "$WAITS" ] || return 0
+    exec 8>&- 9<&-
+    wait "$WAITS"
+    WAITS=
+}
+
+# As "may", of dnf.
+asking() { # DNF ARGUMENT...
+    if [ -z "$WAITS" ]; then
+        may "$@"
+        return
+    fi
+    shift
+    { printf '=%s\0' "$@" && printf '\0'; } >&8
+    read -r answered <&9 || answered=137
+    [ ! -s "$WORK/told" ] || cat "$WORK/told"
+    [ ! -s "$WORK/complained" ] || cat "$WORK/complained" >&2
+    if [ "$answered" -le 125 ]; then return "$answered"; fi
+    fault "$answered" "$DNF"
+}
+
 # Our own view of dnf's cache: its metadata by links, what dnf parses from them beside.
 view() {
     [ -n "$CACHE" ] || CACHE=$WORK/cache
@@ -219,7 +341,7 @@ done
 
 # Run dnf so that it cannot change anything: from the cache alone, answering no, and rpm would only test.
 look() { # ARGUMENT...
-    dnf_ may -C '--setopt=*.skip_if_unavailable=1' "$@" ${UNWANTED:+--disableplugin="$UNWANTED"} --assumeno --setopt=assumeyes=0 --setopt=tsflags=test "--setopt=cachedir=$UP$VIEW" \
+    dnf_ asking -C '--setopt=*.skip_if_unavailable=1' "$@" ${UNWANTED:+--disableplugin="$UNWANTED"} --assumeno --setopt=assumeyes=0 --setopt=tsflags=test "--setopt=cachedir=$UP$VIEW" \
         "--setopt=logdir=$UP$WORK/logs" "--setopt=persistdir=${FIVE:+$UP}$WORK/persist"
 }
 
@@ -349,8 +471,12 @@ locked() {
 # --- observe -----------------------------------------------------------------------------------------------
 
 machine() {
-    printf 'architecture=%s\n' "$(must rpm --eval '%{_arch}')"
+    printf 'architecture=%s\n' "$ARCHITECTURE"
     machine_facts
+    if [ -n "$VERSIONS" ]; then
+        printf 'dnf=%s\nrpm=%s\n' "${VERSIONS% *}" "${VERSIONS#* }"
+        return
+    fi
     printf 'dnf=%s\nrpm=%s\n' "$(must "$DNF" ${FIVE:+"--setopt=logdir=$WORK"} --version 2>/dev/null | sed -n '/^\(dnf5 version \)\{0,1\}[0-9][0-9.]*$/{s/.* //;p;q;}')" "$(must rpm --version | sed 's/.* //')"
 }
 
@@ -480,7 +606,7 @@ filesystems() {
 
 # The plugin's own verdict, where it is there and where the kernel is ours.
 restarting() {
-    dnf_ may -q -C needs-restarting -r "--setopt=cachedir=$VIEW" "--setopt=logdir=$WORK/logs" "--setopt=persistdir=$WORK/persist"
+    dnf_ asking -q -C needs-restarting -r "--setopt=cachedir=$VIEW" "--setopt=logdir=$WORK/logs" "--setopt=persistdir=$WORK/persist"
 }
 
 can_tell_restart() {
@@ -494,6 +620,7 @@ can_tell_restart() {
 }
 
 inputs() {
+    know_rpm
     # Not SQLite's shared memory beside: every reader touches it.
     for file in rpmdb.sqlite rpmdb.sqlite-wal Packages Packages.db; do
         [ ! -e "$DATABASE/$file" ] || printf '%s\n' "$DATABASE/$file"
@@ -539,7 +666,9 @@ know_installed() {
 }
 
 observe() {
+    know_rpm
     view
+    begin_waiting
     section os os_release
     section machine machine
     see_installed
@@ -859,6 +988,7 @@ no_offers() {
 
 dry_run() {
     view
+    begin_waiting
     see_installed
     [ -z "$UNUSED" ] || tell_unused
     [ -z "$GOING" ] || tell_going
@@ -1154,6 +1284,7 @@ pause() { # end where nobody may wait any longer
 
 # Where the kernel's list shows another device, the inode alone could be chance: then a holder must have the name of one.
 await_lock() {
+    [ -n "${DATABASE:-}" ] || know_rpm
     while :; do
         holder=$(locks | awk -F '\t' '$1 == "same" || $3 ~ /^(dnf|yum|rpm|zypper|python|packagekit|platform)/ {
             print ($3 == "" ? "a process" : $3) " (pid " $2 ")"; exit }')

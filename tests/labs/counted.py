@@ -6,7 +6,8 @@
     counted.cpu()                           # seconds of user and system time of all of them
 
 A folder that comes first on the ``PATH`` holds a small program for each of them, which runs the real one and
-notes its times. What one of them starts by itself belongs to it and is no start of its own.
+notes its times. What one of them starts by itself belongs to it and is no start of its own. A program of
+Python is a copy, whose interpreter is counted in its name: that may be asked for several things at once.
 """
 
 import re
@@ -44,10 +45,21 @@ class Counted:
         for name in names:
             real = shutil.which(name, path=BASE_PATH)
             if real is not None:
-                wrapper = self._folder / name
-                text = _WRAPPER.format(real=real, noted=self._noted, name=name)
-                wrapper.write_text(text, encoding="utf-8")
-                wrapper.chmod(0o755)
+                self._put(name, Path(real))
+
+    def _put(self, name: str, real: Path) -> None:
+        first, _, rest = real.read_bytes().partition(b"\n")
+        interpreter = re.fullmatch(rb"#! ?(/\S*python\S*)(.*)", first)
+        wrapper = self._folder / name
+        if interpreter is None:
+            wrapper.write_text(_WRAPPER.format(real=real, noted=self._noted, name=name), encoding="utf-8")
+        else:
+            counting = self._folder / f"python3-of-{name}"
+            text = _WRAPPER.format(real=interpreter[1].decode(), noted=self._noted, name=name)
+            counting.write_text(text, encoding="utf-8")
+            counting.chmod(0o755)
+            wrapper.write_bytes(b"#!%b%b\n%b" % (bytes(counting), interpreter[2], rest))
+        wrapper.chmod(0o755)
 
     @property
     def path(self) -> str:
