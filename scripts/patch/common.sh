@@ -463,8 +463,6 @@ sure() {
 # bounded, in seconds since the machine began.
 EXPLAINING=60
 UNTIL=
-# What "timeout" said when it was tried: whether one is here that can be used.
-BOUNDED=
 
 since_boot() { # sets $_now; where nobody knows it stands still, and each tool has all the time
     { read -r _now _ </proc/uptime; } 2>/dev/null || _now=0
@@ -642,11 +640,8 @@ explain() { # NAME COMMAND...
     sure
     what=$1
     shift
-    if [ -z "$BOUNDED" ]; then
-        bounded 5 true >/dev/null 2>&1 </dev/null
-        BOUNDED=$?
-    fi
-    case $BOUNDED in
+    bounded 5 true >/dev/null 2>&1 </dev/null
+    case $? in
         0 | 124)
             since_boot
             UNTIL=$((_now + EXPLAINING))
