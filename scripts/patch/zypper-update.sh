@@ -111,11 +111,11 @@ configuration_files() {
 }
 
 # Every section once, with all that is in it, so that the last one of a setting counts.
-merged() {
+merged() { # [FILE...]
     awk '/^[ \t]*\[/ { section = $0; sub(/^[ \t]*/, "", section); sub(/\].*/, "]", section)
             if (!(section in text)) order[++n] = section; text[section] = text[section] ""; next }
         section != "" && section != "[]" { text[section] = text[section] $0 "\n" }
-        END { for (i = 1; i <= n; i++) if (order[i] != "[]") printf "%s\n%s", order[i], text[order[i]] }'
+        END { for (i = 1; i <= n; i++) if (order[i] != "[]") printf "%s\n%s", order[i], text[order[i]] }' "$@"
 }
 
 configuration_files | while IFS= read -r file; do
@@ -125,27 +125,46 @@ configuration_files | while IFS= read -r file; do
     echo
 done | merged >"$WORK/given"
 
-configured() { # KEY DEFAULT: a path of zypp.conf
-    found=$(awk -v key="$1" '/^\[/ { main = $0 == "[main]" } main && /^[ \t]*[a-z]/ {
+# What the last line of each of these settings says, one a line; nothing where there is none.
+settings() { # KEY...
+    awk -v wanted="$*" 'BEGIN { count = split(wanted, key, " ") }
+        /^\[/ { main = $0 == "[main]" } main && /^[ \t]*[a-z]/ {
             name = value = $0; sub(/[ \t]*=.*/, "", name); sub(/^[ \t]*/, "", name)
-            sub(/^[^=]*=[ \t]*/, "", value); sub(/[ \t]*$/, "", value); if (name == key) print value }' "$WORK/given" | tail -n 1)
+            sub(/^[^=]*=[ \t]*/, "", value); sub(/[ \t]*$/, "", value); said[name] = value }
+        END { for (i = 1; i <= count; i++) print said[key[i]] }' "$WORK/given"
+}
+configured() { # KEY DEFAULT
+    found=$(settings "$1")
     printf '%s\n' "${found:-$2}"
 }
-below_root() { # PATH
-    case $1 in "$ROOT"/*) printf '%s\n' "$1" ;; *) printf '%s\n' "$ROOT$1" ;; esac
+below_root() { # PATH: in $below
+    case $1 in "$ROOT"/*) below=$1 ;; *) below=$ROOT$1 ;; esac
 }
-CACHED=$(configured cachedir /var/cache/zypp)
-RAW=$(below_root "$(configured metadatadir "$CACHED/raw")")
-SOLV=$(below_root "$(configured solvfilesdir "$CACHED/solv")")
-PACKAGES=$(below_root "$(configured packagesdir "$CACHED/packages")")
-REPOS=$(below_root "$(configured reposdir /etc/zypp/repos.d)")
-LOCKS=$(below_root "$(configured locksfile.path /etc/zypp/locks)")
-SEVERAL=$(below_root "$(configured multiversiondir /etc/zypp/multiversion.d)")
+
+settings cachedir metadatadir solvfilesdir packagesdir reposdir locksfile.path multiversiondir >"$WORK/settings"
+{
+    IFS= read -r given
+    CACHED=${given:-/var/cache/zypp}
+    IFS= read -r given
+    below_root "${given:-$CACHED/raw}" && RAW=$below
+    IFS= read -r given
+    below_root "${given:-$CACHED/solv}" && SOLV=$below
+    IFS= read -r given
+    below_root "${given:-$CACHED/packages}" && PACKAGES=$below
+    IFS= read -r given
+    below_root "${given:-/etc/zypp/repos.d}" && REPOS=$below
+    IFS= read -r given
+    below_root "${given:-/etc/zypp/locks}" && LOCKS=$below
+    IFS= read -r given
+    below_root "${given:-/etc/zypp/multiversion.d}" && SEVERAL=$below
+} <"$WORK/settings"
 MARKS=$ROOT/var/lib/zypp/AutoInstalled
 PID=${ZYPP_LOCKFILE_ROOT:-}/run/zypp.pid
 # Of a pending reboot: the distribution's own, which does not outlive the boot.
 REBOOTING=$ROOT/run/reboot-needed
-DATABASE=$(below_root "$(must rpm --eval '%{_dbpath}')")
+must rpm --eval '%{_dbpath}' --eval '%{_arch}' >"$WORK/rpm"
+{ IFS= read -r given && IFS= read -r ARCHITECTURE; } <"$WORK/rpm" || fault 1 rpm
+below_root "$given" && DATABASE=$below
 # All of these say where to look, and one that is missing would be another place.
 sure
 
@@ -184,15 +203,19 @@ multiversion() {
     sed '/^provides:/d; /^$/d' "$WORK/several"
 }
 
-# rpm's database, whatever form it has.
+# rpm's database, whatever form it has. Not SQLite's shared memory beside: every reader touches it.
 databases() {
     for file in "$DATABASE"/rpmdb.sqlite "$DATABASE"/rpmdb.sqlite-wal "$DATABASE"/Packages.db "$DATABASE"/Packages; do
         [ ! -e "$file" ] || printf '%s\n' "$file"
     done
 }
 
+# The time of its status is none of it: SQLite gives its log an owner whenever somebody reads.
 database_state() {
-    databases | while IFS= read -r file; do stat -c '%y %s %n' "$file"; done
+    databases >"$WORK/databases"
+    set --
+    while IFS= read -r file; do set -- "$@" "$file"; done <"$WORK/databases"
+    [ $# -eq 0 ] || stat -c '%i %s %y %n' "$@"
 }
 
 # Newer zyppers mark a reboot as pending also where they only say what they would do, or only fetch it. That is taken
@@ -245,12 +268,11 @@ configuration() {
     locks=$LOCKS
     [ ! -e "$WORK/locks" ] || locks=$PRIVATE/locks
     {
-        cat "$WORK/given"
         printf '[main]\nlocksfile.path = %s\n' "$locks"
         # What is named is all that goes.
         case $VERB in --download | --apply | --repair) echo 'solver.cleandepsOnRemove = false' ;; esac
         limit_rate
-    } | merged >"$WORK/zypp.conf"
+    } | merged "$WORK/given" - >"$WORK/zypp.conf"
 }
 
 # In bytes a second, where 0 is none. The operator's own stays where it is lower; one file after another, since each that
@@ -322,6 +344,11 @@ listed() {
     LISTED=
     elements repo "$WORK/repos" alias enabled | awk -F '\t' 'FILENAME == ARGV[1] { without[$0]; next }
         { file = $1; gsub("/", "_", file) } $2 == 0 || ($1 in without) { print file }' "$WORK/without" - >"$WORK/off"
+    OFF=$NL$(cat "$WORK/off")$NL
+}
+
+is_off() { # ALIAS, as folders have it
+    case $OFF in *"$NL$1$NL"*) ;; *) return 1 ;; esac
 }
 
 # Do: zypper's own lock, log, caches and history.
@@ -388,9 +415,12 @@ never_read() { # FILE-WITH-REPOSITORIES: aliases of enabled ones without metadat
 # --- observe -----------------------------------------------------------------------------------------------
 
 machine() {
-    printf 'architecture=%s\n' "$(must rpm --eval '%{_arch}')"
+    printf 'architecture=%s\n' "$ARCHITECTURE"
     machine_facts
-    printf 'zypper=%s\nrpm=%s\n' "$(must zypper --version | sed 's/^zypper *//')" "$(must rpm --version | sed 's/.* //')"
+    # Each start of zypper says so in its log.
+    version=
+    [ ! -e "$WORK/zypper.log" ] || version=$(sed -n '/ Hi, me zypper /{s/.* Hi, me zypper \([0-9][0-9.]*\).*/\1/p;q;}' "$WORK/zypper.log")
+    printf 'zypper=%s\nrpm=%s\n' "${version:-$(must zypper --version | sed 's/^zypper *//')}" "$(must rpm --version | sed 's/.* //')"
 }
 
 marks() {
@@ -404,11 +434,12 @@ metadata() {
         file=$folder/repodata/repomd.xml
         [ -r "$file" ] || continue
         made=$(awk 'BEGIN { RS = "<" } /^timestamp>/ { sub(/^timestamp>/, ""); if ($1 + 0 > last) last = $1 + 0 }
-            END { printf "%d", last }' "$file")
-        advises=$(awk 'BEGIN { RS = "<" } /^data type=.updateinfo/ { found = 1 } END { print found + 0 }' "$file")
-        expires=$(for info in "$folder"/repodata/*suseinfo.xml*; do [ ! -r "$info" ] || plain "$info"; done |
-            sed -n 's/.*<expire>\([0-9]*\)<.*/\1/p' | head -n 1)
-        printf '%s\t%s\t%s\t%s\t%s\n' "${folder##*/}" "$(stat -c %Y "$file")" "$made" "${expires:-0}" "$advises"
+            /^data type=.updateinfo/ { found = 1 } END { printf "%d %d", last, found }' "$file")
+        expires=
+        for info in "$folder"/repodata/*suseinfo.xml*; do
+            [ ! -r "$info" ] || [ -n "$expires" ] || expires=$(plain "$info" | sed -n 's/.*<expire>\([0-9]*\)<.*/\1/p' | head -n 1)
+        done
+        printf '%s\t%s\t%s\t%s\t%s\n' "${folder##*/}" "$(stat -c %Y "$file")" "${made% *}" "${expires:-0}" "${made#* }"
     done
 }
 
@@ -451,7 +482,7 @@ each_file() { # KIND COMMAND...: run it on the file of a kind of every repositor
     while IFS= read -r file; do
         alias=${file#"$RAW"/}
         alias=${alias%%/*}
-        grep -qxF -e "$alias" "$WORK/off" || plain "$file" | "$@" "$alias"
+        is_off "$alias" || plain "$file" | "$@" "$alias"
     done <"$WORK/packed"
 }
 
@@ -474,7 +505,9 @@ function plain_xml(text,    at, begin, end, length_) {
 # The records of packages that $WORK/keys names, one a line behind their repository; without long lists of files
 # and kernel symbols.
 records_in() { # ALIAS
-    awk -v alias="$1" "$AWK_XML"'FILENAME == ARGV[1] { want[$0]; next }
+    awk -v alias="$1" "$AWK_XML"'FILENAME == ARGV[1] { want[$0]; name = $0; sub(/\t.*/, "", name); named[name]; next }
+        # Most are not wanted, and what is written plainly need not be taken apart to see that.
+        !index($0, "<!") && match($0, /<name>[^<]*</) && !(substr($0, RSTART + 6, RLENGTH - 7) in named) { next }
         {
             $0 = plain_xml($0)
             if (!match($0, /<package [^>]*type="rpm"/)) next
@@ -507,6 +540,14 @@ advisories_in() { # ALIAS
             gsub(/<description>[^<]*<\/description>/, ""); gsub(/<filename>[^<]*<\/filename>/, ""); gsub(/[ \t\r\n]+/, " ")
             print alias "\t" $0 "</update>"
         }' "$WORK/ids" RS='</update>' -
+}
+
+# Where no package missed another, that is asked again when the database is another one: rpm looks each up among all.
+dependencies() {
+    database_state >"$WORK/state"
+    if [ -s "$WORK/state" ] && [ -e "$CACHE/met" ] && cmp -s "$WORK/state" "$CACHE/met"; then return 0; fi
+    dependencies_of_rpms || return
+    [ "$ended" -ne 0 ] || [ -s "$WORK/unsatisfied" ] || may cp "$WORK/state" "$CACHE/met" 2>/dev/null || :
 }
 
 locks() {
@@ -572,9 +613,19 @@ search() { # FILE-OF-NAMES OPTION...
     return "$found"
 }
 
-# All versions of the packages named in $WORK/names, as the sources offer them.
+# All versions of the packages named in $WORK/names, as the sources offer them. zypper compares each package with each
+# name, so that to list all of them is soon less than to search for some.
 versions() {
-    search "$WORK/names"
+    if [ "$(wc -l <"$WORK/names")" -le 4 ]; then
+        search "$WORK/names"
+        return
+    fi
+    ask search --details --type package >"$WORK/listed" </dev/null
+    ended=$?
+    awk 'FILENAME == ARGV[1] { wanted[$0]; next }
+        /^<solvable [^<]*$/ && match($0, / name="[^"]*"/) && !(substr($0, RSTART + 7, RLENGTH - 8) in wanted) { next }
+        { print }' "$WORK/names" "$WORK/listed"
+    return "$ended"
 }
 
 records() {
@@ -595,11 +646,61 @@ successors() {
     ! grep -q '^to-remove' "$WORK/moves" || awk '/^to-(remove|install)\t/' "$WORK/moves" | sort
 }
 
+# What any package of the repositories obsoletes, in lower case; "*" where that is not all. Of what nobody obsoletes
+# zypper need not be asked, and then mostly of nothing.
+obsoleted_names() {
+    while IFS= read -r alias; do
+        is_off "$alias" || obsoleted_in "$alias"
+    done <"$WORK/known"
+    return 0
+}
+
+obsoleted_in() { # ALIAS
+    files=0
+    for file in "$RAW/$1"/repodata/*primary.xml*; do
+        case $file in *\** | *.sqlite*) continue ;; esac
+        files=$((files + 1))
+        obsoleted_by "$file"
+    done
+    # libzypp knows other kinds of repositories.
+    [ "$files" -gt 0 ] || echo '*'
+}
+
+# A file whose name begins with its checksum never changes; what was found in one is kept, as long as it is there.
+obsoleted_by() { # FILE
+    case ${1##*/} in
+        *[!0-9a-f]*-primary.xml*) kept= ;;
+        ????????????????????????????????*-primary.xml*) kept=$CACHE/obsoleted/${1##*/}.names ;;
+        *) kept= ;;
+    esac
+    if [ -n "$kept" ] && [ -r "$kept" ]; then
+        cat "$kept"
+        return
+    fi
+    plain "$1" | awk 'BEGIN { RS = "<" } /^rpm:obsoletes[ \t\n>]/ { on = 1; next } /^\/rpm:obsoletes/ { on = 0; next }
+        on && /^rpm:entry/ {
+            if (!match($0, /[ \t\n]name="[^"&]*"/)) { print "*"; next }
+            print tolower(substr($0, RSTART + 7, RLENGTH - 8)) }' | sort -u >"$WORK/names-of-one"
+    cat "$WORK/names-of-one"
+    [ -n "$kept" ] && ! trouble || return 0
+    mkdir -p "$CACHE/obsoleted"
+    cp "$WORK/names-of-one" "$kept.new" && mv "$kept.new" "$kept"
+    for kept in "$CACHE/obsoleted"/*.names; do
+        name=${kept##*/}
+        for file in "$RAW"/*/repodata/"${name%.names}"; do [ -e "$file" ] || rm -f "$kept"; done
+    done
+}
+
 # What obsoletes a name that is installed and is not there by its own: an update may take it, or say nothing of it
 # where it cannot come.
 obsoleters() {
     cut -f 1 "$WORK/installed" | sort -u >"$WORK/present"
-    search "$WORK/present" --obsoletes >"$WORK/answer"
+    obsoleted_names >"$WORK/obsoleted"
+    # zypper searches without regard to case.
+    awk 'FILENAME == ARGV[1] { if ($0 == "*") all = 1; obsoleted[$0]; next } all || (tolower($0) in obsoleted)' \
+        "$WORK/obsoleted" "$WORK/present" >"$WORK/suspected"
+    [ -s "$WORK/suspected" ] || return 0
+    search "$WORK/suspected" --obsoletes >"$WORK/answer"
     ended=$?
     answered "$ended" || fault "$ended" zypper || return
     elements solvable "$WORK/answer" name arch edition | awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { have[$0]; next }
@@ -616,15 +717,16 @@ observe() {
     can_unpack
     prepare
     section os os_release
-    section machine machine
     section installed installed
     [ -s "$WORK/out" ] || finish "$OTHER"
     keep installed
     section automatic marks
     section multiversion multiversion
     listed
+    section machine machine
     section metadata metadata
-    asked held locks --solvables
+    # Without a lock zypper need not be asked.
+    if [ -s "$LOCKS" ]; then asked held locks --solvables; else section held :; fi
     asked updates list-updates --all
     elements update "$WORK/updates" kind name | awk -F '\t' '$1 == "package" { print $2 }' | sort -u >"$WORK/names"
     asked patches list-patches
@@ -648,7 +750,7 @@ observe() {
         elements update "$WORK/patches" kind name | awk -F '\t' '$1 == "patch" { print $2 }' >"$WORK/ids"
         section advisories advisories
     fi
-    explain dependencies dependencies_of_rpms
+    explain dependencies dependencies
     section locks locks
     section filesystems filesystems
     section reboot reboot_needed
@@ -886,7 +988,6 @@ left_out() {
 read_state() {
     can_unpack
     prepare
-    section machine machine
     section installed installed
     [ -s "$WORK/out" ] || finish "$OTHER"
     keep installed
