@@ -31,7 +31,7 @@ from reconciler.resources import locate
 
 FOLDER = "scripts/patch"
 MANIFEST = "SHA256SUMS"
-MAX_SCRIPT = 120 * 1024
+MAX_SCRIPT = 126 * 1024
 COMMON = "common.sh"
 GUARD = "guest.sh"
 NOT_ACCEPTED = "NotAccepted"

@@ -214,7 +214,7 @@ class NeedsUpgrade:
 
 
 _MOST_COMPARED = 20_000  # Words that hints are looked for among: half a second.
-_MAX_SCRIPT = 120 * 1024  # One argument of a process ends at 128 KiB.
+_MAX_SCRIPT = 126 * 1024  # One argument of a process ends at 128 KiB.
 
 
 class Taken:

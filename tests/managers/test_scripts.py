@@ -89,7 +89,7 @@ def test_a_file_that_the_manifest_does_not_name_is_refused() -> None:
 
 
 def test_a_script_too_long_for_one_argument_is_refused() -> None:
-    with pytest.raises(Stalled, match="at most 122880 can be run"):
+    with pytest.raises(Stalled, match="at most 129024 can be run"):
         PatchScript.verified("x.sh", b"#" * scripts.MAX_SCRIPT, b"")
 
 
