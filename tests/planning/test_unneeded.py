@@ -81,6 +81,12 @@ KERNELS = (BootKernel("5.14.0-1.el9.x86_64", 40 * MIB), BootKernel("5.14.0-2.el9
         ((going("kernel-core", "5.14.0-1.el9"),), KERNELS, 0),
         ((coming("kernel-core", "5.14.0-3.el9"),), (), BOOT_MARGIN),
         ((coming("kernel-core", "5.14.0-3.el9"),), KERNELS, 42 * MIB + BOOT_SLACK),
+        ((coming("kernel-core", "5.14.0-2.el9"),), KERNELS, 0),
+        (
+            (coming("linux-image-6.1.0-9-amd64", "6.1.9"),),
+            (*KERNELS, BootKernel("6.1.0-9-amd64", MIB)),
+            0,
+        ),
         (
             (coming("kernel-core", "5.14.0-3.el9"), coming("kernel-modules", "5.14.0-3.el9")),
             KERNELS,

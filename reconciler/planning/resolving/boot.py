@@ -16,18 +16,25 @@ BOOT_MARGIN = 150 * 2**20
 BOOT_SLACK = 8 * 2**20
 """What stays free beside it, for what the boot loader writes."""
 
+MAKES_ROOM = "'autoremove: kernels' lets old ones go first"
+
 _NAMES = ("linux-image", "kernel", "proxmox-kernel")
 
 
 def boot_need(changes: Iterable[Change], kernels: Sequence[BootKernel]) -> int:
-    """Return the bytes that must be free on ``/boot`` before a transaction begins; 0 where no kernel comes.
+    """Return the bytes that must be free on ``/boot`` before a transaction goes on; 0 where no kernel comes.
 
     Args:
-        changes: The transaction.
+        changes: The transaction; a kernel that is in ``/boot`` already has come.
         kernels: Those in ``/boot``.
     """
     changes = tuple(changes)
-    coming = {change.to_version for change in changes if _is_new_kernel(change)}
+    coming = {
+        change.to_version
+        for change in changes
+        if _is_new_kernel(change)
+        and not any(_is_of(one.release, change.name, change.to_version) for one in kernels)
+    }
     if not coming:
         return 0
     if not kernels:
@@ -38,7 +45,11 @@ def boot_need(changes: Iterable[Change], kernels: Sequence[BootKernel]) -> int:
 def freed(changes: Iterable[Change], kernels: Iterable[BootKernel]) -> int:
     """Return the bytes that a transaction frees in ``/boot``, as far as its kernels are found there."""
     going = tuple(change for change in changes if change.to_version is None)
-    return sum(one.size for one in kernels if any(_is_of(one.release, change) for change in going))
+    return sum(
+        one.size
+        for one in kernels
+        if any(_is_of(one.release, change.name, change.from_version) for change in going)
+    )
 
 
 def filling(changes: Sequence[Change], health: Health) -> Condition | None:
@@ -93,9 +104,8 @@ def _is_new_kernel(change: Change) -> bool:
     return change.action == "install" and change.name.startswith(_NAMES)
 
 
-def _is_of(release: str, change: Change) -> bool:
+def _is_of(release: str, name: str, version: str | None) -> bool:
     """Say whether a package is that of a kernel: its name ends with the release, or its version begins it."""
-    version = (change.from_version or "").rpartition(":")[2]
-    is_named = change.name.startswith(_NAMES) and change.name.endswith(f"-{release}")
-    is_versioned = change.name.startswith("kernel") and release.startswith(version) and bool(version)
-    return is_named or is_versioned
+    upstream = (version or "").rpartition(":")[2]
+    is_named = name.startswith(_NAMES) and name.endswith(f"-{release}")
+    return is_named or (name.startswith("kernel") and bool(upstream) and release.startswith(upstream))
