@@ -25,6 +25,7 @@ from reconciler.planning.facts.observation import (
     RefreshOutcome,
     Source,
     Unmet,
+    Unused,
 )
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.facts.versions import compare_debian
@@ -79,12 +80,14 @@ class PackageWorld:
     taken with all that it needs or not at all. Mode ``safe`` removes nothing.
 
     With ``renames`` it is a machine of rpms: what replaces an installed package takes its place, in any mode.
+    Of ``unused`` it says that they are old kernels.
     """
 
     archive: tuple[Build, ...]
     installed: Mapping[str, str]
     held: frozenset[str] = frozenset()
     renames: bool = False
+    unused: frozenset[str] = frozenset()
     builds: Mapping[tuple[str, str], Build] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -142,6 +145,8 @@ class PackageWorld:
         if question.without:
             return self.counting(question.without).answer(replace(question, without=()))
         self._check(question)
+        if question.is_of_unused:
+            return self._answer_of_unused(question)
         if question.only is not None:
             return self._answer_only(replace(question, mode="full"), question.only)
         run = _Run(self, question, dict(self.installed))
@@ -154,6 +159,13 @@ class PackageWorld:
         kept = [offer.name for offer in self.offers() if run.state.get(offer.name) == offer.installed]
         changes = self._changes(run.state)
         return Answer(changes, tuple(kept), exit_code=0 if changes else 10)
+
+    def _answer_of_unused(self, question: Question) -> Answer:
+        """Tell what is unused, or that the removal of exactly what is named takes nothing along."""
+        going = self.unused if question.unused else {name.partition(":")[0] for name, _ in question.remove}
+        kind: Unused = "kernel" if question.unused else ""
+        removed = (Change("remove", name, ARCH, self.installed[name], None, unused=kind) for name in going)
+        return Answer(tuple(sorted(removed, key=lambda one: one.name)))
 
     def apply(self, transaction: Iterable[Change]) -> "PackageWorld":
         """Return the world after a transaction, which must start from what is installed."""

@@ -286,6 +286,21 @@ def test_what_a_source_has_comes_where_that_counts_again() -> None:
     assert [one.name for one in found.changes] == ["curl"]
 
 
+KERNELS = ("linux-image-5.10.0-1-amd64", "linux-image-5.10.0-2-amd64")
+WITH_KERNELS = replace(
+    WORLD, installed={**INSTALLED, **dict(zip(KERNELS, "12", strict=True))}, unused=frozenset(KERNELS[:1])
+)
+
+
+def test_what_is_not_removed_any_more_is_told_and_what_nobody_asked_is_not_guessed() -> None:
+    kernels = Side({"autoremove": "kernels"})
+    found = told(kernels, ALL, WITH_KERNELS)
+    assert [(one.name, one.before) for one in found.changes] == [(KERNELS[0], "planned")]
+    begins = told(ALL, kernels, WITH_KERNELS)
+    assert begins.changes == ()
+    assert (found.basis, begins.basis) == ("exact", "exact")
+
+
 EXTRA = Source("Extra:1", "http://x.example", NOW, None, NOW, release="o=Extra")
 SERVING = Side({"updates": "security", "security_sources": ["o=Extra"]})
 
