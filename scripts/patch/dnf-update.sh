@@ -144,8 +144,8 @@ dnf_() { # may|run|asking ARGUMENT...
 $WITHOUT
 EOF
     if [ -n "$RATE" ]; then limit_rate; fi
-    while IFS= read -r limit; do
-        [ -z "$limit" ] || set -- "--setopt=$limit" "$@"
+    while IFS= read -r throttle; do
+        [ -z "$throttle" ] || set -- "--setopt=$throttle" "$@"
     done <<EOF
 $LIMITS
 EOF
