@@ -39,7 +39,7 @@ def test_a_folder_becomes_a_repository_that_is_good_and_keeps_what_is_left(
     printed = capsys.readouterr()
     first, *left = printed.out.splitlines()
     assert first == str(folder)
-    assert len(left) == 3
+    assert len(left) == 1
     assert all(line.startswith(f"{tmp_path}/50unattended-upgrades:") for line in left)
     readme = (folder / "README.md").read_text()
     assert readme.startswith("# Policy\n\nMade from 20auto-upgrades, 50unattended-upgrades by")
@@ -96,7 +96,7 @@ def test_programs_are_told_the_same(tmp_path: Path, capsys: Printed) -> None:
         "policies/unattended-upgrades.yaml",
         "schedules/unattended-upgrades.yaml",
     }
-    assert (found["folder"], found["commit"], len(found["left"])) == (None, "", 3)
+    assert (found["folder"], found["commit"], len(found["left"])) == (None, "", 1)
     assert found["left"][-1]["line"] == 5
 
 
