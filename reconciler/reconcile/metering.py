@@ -37,7 +37,8 @@ class Meter:
         return Unless(self.every, self._is_over)
 
     def _is_over(self) -> bool:
-        self.found = self.link.cost().metered
+        # What was ended outside of a guest is still to be ended inside, whatever the connection is by then.
+        self.found = self.found or self.link.cost().metered
         return bool(self.found)
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from reconciler.planning.facts.guests import FrozenGuest, GuestPlace, Running, S
 from reconciler.planning.runs.execution import Instruction
 from reconciler.process import environment
 from reconciler.reconcile.ports.guest import GuestAway
+from reconciler.reconcile.ports.target import Unless
 from reconciler.reconcile.ports.where import InGuest
 from reconciler.targets.guest import Door, GuestTarget
 from reconciler.targets.local import LocalTarget
@@ -150,6 +152,18 @@ def test_what_is_too_much_is_cut_and_told(tmp_path: Path) -> None:
     assert (tmp_path / "out").stat().st_size == 1000
     *said, how = (tmp_path / "err").read_text().splitlines()
     assert (said, how.partition("; ")[2]) == (["fine"], "what it said was too much, and is cut")
+
+
+def test_what_only_fetches_is_ended_inside_as_well(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    text = guarded(f"sleep 1000 & echo $! >{begun}.new; mv {begun}.new {begun}; wait")
+    folder = tmp_path / "execution"
+    folder.mkdir()
+    target = GuestTarget(door(), GUARD)
+    target.execute(text, "try", (), folder=folder, unless=Unless(timedelta(seconds=0.1), begun.exists))
+    assert not target.is_at_work(folder)
+    ended = Path("/proc", begun.read_text().strip(), "cmdline")
+    assert not ended.exists() or b"sleep" not in ended.read_bytes()
 
 
 def test_a_guest_cannot_say_how_it_ended() -> None:
