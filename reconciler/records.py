@@ -58,7 +58,9 @@ def _deferred(cls: "type[Any]", *, frozen: bool, slots: bool) -> "type[Any]":
 
     def compiled() -> None:
         """Have the library make the methods, for a class that is the same and which nobody sees."""
-        twin: type[Any] = dataclasses.dataclass(type(made.__name__, (), dict(written)), frozen=frozen)
+        twin: type[Any] = dataclasses.dataclass(
+            type(made.__name__, (), dict(written)), frozen=frozen, slots=slots
+        )
         for name in names:
             method = twin.__dict__[name]
             method.__qualname__ = f"{made.__qualname__}.{name}"

@@ -16,7 +16,15 @@ from reconciler import records
 
 T = TypeVar("T")
 Decorator = Callable[..., Callable[[type], type]]
-_FIELDS = {"number": int, "names": "tuple[str, ...]", "told": "dict[str, int]", "kind": "ClassVar[str]"}
+_FIELDS = {
+    "number": int,
+    "names": "tuple[str, ...]",
+    "told": "dict[str, int]",
+    "kind": "ClassVar[str]",
+    "found": str,
+    "seen": "list[str]",
+    "hidden": int,
+}
 
 
 def plain(self: Any) -> str:
@@ -39,13 +47,16 @@ MORE: dict[str, dict[str, Any]] = {
 
 
 def made(decorator: Any, more: dict[str, Any], **options: bool) -> Any:
-    """Return a class with four fields, as its author would write it."""
+    """Return a class with fields of all sorts, as its author would write it."""
     body = {
         "__module__": __name__,
         "__annotations__": dict(_FIELDS),
         "names": (),
         "told": field(default_factory=dict, compare=False),
         "kind": "thing",
+        "found": field(default="nothing", init=False),
+        "seen": field(default_factory=list, init=False, compare=False),
+        "hidden": field(default=3, repr=False, hash=False),
         **more,
     }
     return decorator(**options)(type("Thing", (), body))
@@ -115,8 +126,8 @@ def test_an_instance_that_was_made_otherwise_compares_too() -> None:
     kind = made(records.dataclass, {}, frozen=True, slots=True)
     one, other = object.__new__(kind), object.__new__(kind)
     for each in (one, other):
-        object.__setattr__(each, "number", 1)
-        object.__setattr__(each, "names", ())
+        for name, value in {"number": 1, "names": (), "found": "", "hidden": 3}.items():
+            object.__setattr__(each, name, value)
     assert one == other
 
 

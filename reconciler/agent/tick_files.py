@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +30,7 @@ from reconciler.planning.text.canonical import instant
 from reconciler.policy.problems import visible
 from reconciler.reconcile.ports.target import Clock
 from reconciler.reconcile.tick import Tick
+from reconciler.records import dataclass
 
 MESSAGE_IDS: Mapping[str, str] = {
     "tick": "21518dc7e21d4135b9e3f48b8f319b6a",

@@ -14,11 +14,11 @@ The rules:
 - Whatever wakes, some time lies between two ticks: instants and changes cannot make a busy loop.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
 from reconciler.host.state.next_tick import Outlook
+from reconciler.records import dataclass
 
 FIRST_RETRY = timedelta(minutes=1)
 AFTER_CHANGE = timedelta(seconds=2)

@@ -7,9 +7,10 @@ it, and :class:`WatchSettings` reads that.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+
+from reconciler.records import dataclass
 
 TRIGGER = "wake"
 """File of the state folder whose change wakes."""

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler import __version__
@@ -30,6 +29,7 @@ from reconciler.policy.problems import visible
 from reconciler.policy.remotes import redact_url
 from reconciler.policy.signers import NOTHING_REVOKED
 from reconciler.policy.values import nearest
+from reconciler.records import dataclass
 
 _DOING = "cannot read the policy"
 _MOST_LISTED = 64 * 2**20

@@ -15,7 +15,7 @@ The rules:
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -41,6 +41,7 @@ from reconciler.planning.text.untrusted import commit_message
 from reconciler.planning.text.wording import plural
 from reconciler.policy.signers import NOTHING_REVOKED, Revocation, Signer, is_weak, read_signers
 from reconciler.reconcile.ports.policies import Unproved
+from reconciler.records import dataclass
 
 FLEET = "fleet"
 RINGS = "fleet-rings"

@@ -15,7 +15,7 @@ The rules:
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -29,6 +29,7 @@ from reconciler.gitops.objects import bounded, described
 from reconciler.gitops.report_tree import ReportPath
 from reconciler.gitops.signed_commits import MAX_COMMIT_BYTES
 from reconciler.policy.remotes import parse_remote, redact_url
+from reconciler.records import dataclass
 
 _Answer = TypeVar("_Answer")
 Tell = Callable[[int, int], None]

@@ -13,7 +13,7 @@ The rules:
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
 
@@ -38,6 +38,7 @@ from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text import canonical
 from reconciler.policy.enrolment import Enrolment, Standing, Told
 from reconciler.reconcile.ports.reports import SignedReport, UnprovedReport
+from reconciler.records import dataclass
 
 MOST_JUDGED = 400
 """Reports of one target that are verified one by one; with more that nobody vouches for, none counts."""

@@ -12,7 +12,7 @@ The rules:
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -48,6 +48,7 @@ from reconciler.policy.enrolment import Standing
 from reconciler.policy.problems import visible
 from reconciler.reconcile.ports.policies import Unproved
 from reconciler.reconcile.ports.reports import SignedReport, UnprovedReport
+from reconciler.records import dataclass
 
 _DOING = "cannot read the reports"
 _MOST_LISTED = 64 * 2**20

@@ -14,7 +14,7 @@ The rules:
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -33,6 +33,7 @@ from reconciler.planning.fleet.proposing import (
 )
 from reconciler.planning.fleet.waiting import WaitingPlan
 from reconciler.planning.text.wording import short_digest
+from reconciler.records import dataclass
 
 _NOT_NOW = "somebody else pushed to it just now"
 

@@ -8,7 +8,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,7 @@ from reconciler.policy.remotes import redact_url
 from reconciler.policy.shards import name_of
 from reconciler.policy.signers import NOTHING_REVOKED, Signer
 from reconciler.policy.values import nearest
+from reconciler.records import dataclass
 
 FOLDER = "fleet"
 """Below the state folder."""

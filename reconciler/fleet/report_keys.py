@@ -8,7 +8,7 @@ A document that cannot be read leaves all as it was: hosts do not follow such a 
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from reconciler.gitops.git import Git
 from reconciler.gitops.objects import MAX_FILE_BYTES, bounded
 from reconciler.policy.enrolment import Enrolment
 from reconciler.policy.signers import NOTHING_REVOKED, Revocation, fingerprint_of_line
+from reconciler.records import dataclass
 
 _DOING = "cannot read the Host documents"
 _MOST_LISTED = 512 * 2**20

@@ -8,7 +8,6 @@ policy names no key of any host, or no publisher, nobody can tell, and that is s
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
@@ -29,6 +28,7 @@ from reconciler.planning.fleet.summary import read_rows
 from reconciler.planning.gates.recording import Recording, read_vouched
 from reconciler.policy.problems import visible
 from reconciler.policy.remotes import parse_remote, redact_url
+from reconciler.records import dataclass
 
 _TIMEOUT = 600.0
 _AT_ONCE = 16 * 2**20

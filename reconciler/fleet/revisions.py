@@ -6,7 +6,7 @@ kept as memory allows.
 """
 
 from collections.abc import Container
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from reconciler.errors import ReconcilerError
 from reconciler.gitops.git import Git
@@ -14,6 +14,7 @@ from reconciler.gitops.revision import read_revision
 from reconciler.planning.audit.story import Unread
 from reconciler.policy.load import NeedsUpgrade, Readings, Rejected, Revision, load
 from reconciler.policy.resolve import Resolver
+from reconciler.records import dataclass
 
 MOST_DOCUMENTS = 200_000
 """Of all commits that are kept together: some 100 MiB, since two commits mostly have the same ones."""

@@ -6,7 +6,6 @@ publisher reads only who is enrolled, who publishes, and what it calls itself.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -34,6 +33,7 @@ from reconciler.reconcile.ports.policies import (
     Unverified,
     crossed,
 )
+from reconciler.records import dataclass
 
 _DOING = "cannot read the policy"
 _MOST_BYTES = 256 * 1024

@@ -16,7 +16,7 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from http import HTTPStatus
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
@@ -25,6 +25,7 @@ from reconciler.errors import Misuse, ReconcilerError, Stalled, Transient
 from reconciler.forges.places import ForgeKind
 from reconciler.planning.text import canonical
 from reconciler.planning.text.untrusted import one_line, redacted
+from reconciler.records import dataclass
 from reconciler.resources import page
 
 AT_MOST = 16 * 2**20

@@ -1,11 +1,11 @@
 """Where the REST of a forge is, and what it calls the repository."""
 
-from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
 from reconciler.errors import Misuse
 from reconciler.policy.problems import visible
+from reconciler.records import dataclass
 
 ForgeKind = Literal["github", "gitlab", "forgejo"]
 """Gitea counts as ``forgejo``."""

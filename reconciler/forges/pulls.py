@@ -5,7 +5,6 @@ and issue. GitLab: "Merge requests API" and "Notes API".
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol, TypeVar
 from urllib.parse import quote
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from reconciler.errors import Stalled, Transient
 from reconciler.forges.line import ForgeLine, ForgeRefused
 from reconciler.forges.places import ForgePlace
+from reconciler.records import dataclass
 
 _PAGE = 50
 """Pull requests of one answer: as many as Forgejo gives, where nobody configured it otherwise."""

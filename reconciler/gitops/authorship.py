@@ -6,10 +6,10 @@ first-parent line that brought it (:mod:`reconciler.gitops.signed_history`).
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.gitops.git import Git, commit_date
+from reconciler.records import dataclass
 
 _MOST = 200
 """Characters of a subject or of a name."""

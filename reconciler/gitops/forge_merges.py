@@ -11,13 +11,12 @@ The rules:
 4. It is trust in the forge, since whoever has taken it over writes any account into any merge.
 """
 
-from dataclasses import dataclass
-
 from reconciler.gitops.damage import judge
 from reconciler.gitops.git import Git
 from reconciler.gitops.signed_commits import SignedCommit
 from reconciler.policy.problems import quoted
 from reconciler.policy.signers import Signer
+from reconciler.records import dataclass
 
 GUARDED = ("trust", "scripts", "patchledger.yaml")
 """What of the policy repository a forge's key never vouches for a change of."""

@@ -12,7 +12,7 @@ Imported by the quiet tick, so it imports little.
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from reconciler.errors import Misuse
 from reconciler.ownership import check_ours
 from reconciler.policy.remotes import Remote, redact_url, refuse_readable
 from reconciler.process import Completed, run
+from reconciler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ The rules:
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from reconciler.durable import replace_file
@@ -19,6 +19,7 @@ from reconciler.errors import Stalled
 from reconciler.gitops.git import Git
 from reconciler.gitops.refs import list_refs, read_ref, write_ref
 from reconciler.policy.shards import name_of
+from reconciler.records import dataclass
 
 ELSEWHERE = "refs/patchledger/elsewhere/"
 

@@ -1,7 +1,6 @@
 """Signatures by OpenPGP keys: ``gpg`` checks them, with a keyring of the listed keys and nothing else."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
@@ -10,6 +9,7 @@ from reconciler.gitops.signed_commits import Bench
 from reconciler.policy.signers import Signer
 from reconciler.process import Completed
 from reconciler.reconcile.ports.policies import Unproved
+from reconciler.records import dataclass
 
 _PREFIX = b"[GNUPG:] "
 _OF_BYTES = "00"

@@ -3,7 +3,6 @@
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from reconciler.reconcile.ports.policies import (
     Unchanged,
     Unverified,
 )
+from reconciler.records import dataclass
 
 _ACCEPTED_BEFORE = "who was listed when this host accepted it"
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"

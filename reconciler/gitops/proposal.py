@@ -4,7 +4,7 @@ The credential is that of a person who may push there, given for this one call: 
 does, and is kept nowhere.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 
 from reconciler.errors import Misuse, ReconcilerError, Stalled
@@ -16,6 +16,7 @@ from reconciler.gitops.refs import is_oid
 from reconciler.gitops.report_queue import Identity
 from reconciler.policy.remotes import Remote, parse_remote, redact_url, refuse_readable
 from reconciler.process import Completed
+from reconciler.records import dataclass
 
 _NAME = "policy"
 _TIMEOUT = 60.0  # seconds, while somebody waits

@@ -13,7 +13,6 @@ The rules:
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
@@ -31,6 +30,7 @@ from reconciler.ownership import check_ours
 from reconciler.planning.fleet.proposing import PREFIX, StandingProposal
 from reconciler.planning.text.untrusted import commit_message
 from reconciler.policy.remotes import redact_url
+from reconciler.records import dataclass
 
 WHO = ("patchledger proposals", "proposals@patchledger")
 _NAME = "policy"

@@ -1,12 +1,12 @@
 """What a server said of the branches that it did not take, and what becomes of that."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.policy.remotes import one_line
 from reconciler.reconcile.ports.reports import REPAIR_HINT
+from reconciler.records import dataclass
 
 _PASSING = ("failed to update ref", "cannot lock ref", "failed to lock", "unpack")
 """What a server says of a refused ref that is its own trouble, such as a full disk, and no decision."""

@@ -13,7 +13,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import groupby
@@ -63,6 +63,7 @@ from reconciler.reconcile.ports.reports import (
     Stored,
     Writer,
 )
+from reconciler.records import dataclass
 
 if TYPE_CHECKING:
     from reconciler.process import Completed

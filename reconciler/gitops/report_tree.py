@@ -8,10 +8,10 @@ from any other text, and ids of plain files. What does not fit is left behind; g
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.gitops.refs import is_oid
+from reconciler.records import dataclass
 
 OWN_NAMES = ("report.json", "report.md", "observation.json", "runs/")
 """What a branch is continued with, for ``git ls-tree``: these files, and those right below ``runs/``."""

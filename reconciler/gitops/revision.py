@@ -8,7 +8,6 @@ and odd suffixes are listed, so that the loader can refuse them by name.
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -23,6 +22,7 @@ from reconciler.gitops.refs import is_oid
 from reconciler.policy.load import PolicyFile
 from reconciler.policy.placement import LINK, MOST_BYTES_LOOKED_INTO, SUBMODULE, Listed, choose, is_read
 from reconciler.policy.remotes import one_line
+from reconciler.records import dataclass
 
 MAX_TOTAL_BYTES = 8 * 1024 * 1024
 """Of files in the known folders; what is larger is listed and not read, so that the loader refuses it."""

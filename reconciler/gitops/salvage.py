@@ -13,7 +13,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from reconciler.gitops.failures import explain
 from reconciler.gitops.git import Git, commit_date
 from reconciler.gitops.refs import is_oid, target_of
 from reconciler.gitops.report_tree import OWN_NAMES, Files, ReportPath, object_id, read_files
+from reconciler.records import dataclass
 
 _REPORT = ReportPath("report.json")
 _KINDS = "--batch-check=%(objectname) %(objecttype)"

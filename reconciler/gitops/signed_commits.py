@@ -3,10 +3,11 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from reconciler.process import Completed, run
+from reconciler.records import dataclass
 
 SSH = b"-----BEGIN SSH SIGNATURE-----"
 OPENPGP = b"-----BEGIN PGP SIGNATURE-----"

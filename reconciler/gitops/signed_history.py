@@ -17,7 +17,7 @@ The rules:
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -49,6 +49,7 @@ from reconciler.policy.signers import (
     read_signers,
 )
 from reconciler.reconcile.ports.policies import ONE_ROLE, Unproved, Unverified
+from reconciler.records import dataclass
 
 _DOING = "cannot read who signed the policy"
 _FILE = "patchledger-verified"

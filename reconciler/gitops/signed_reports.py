@@ -13,7 +13,6 @@ The rules:
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from reconciler.gitops.ssh_signatures import SshSignature, check_ssh, read_signa
 from reconciler.policy.signers import Signer, is_weak, public_key_of
 from reconciler.reconcile.ports.policies import Unproved
 from reconciler.reconcile.ports.reports import SignedReport, UnprovedReport
+from reconciler.records import dataclass
 
 _DOING = "cannot read who signed the reports"
 _AT_ONCE = 50

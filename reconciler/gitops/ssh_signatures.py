@@ -8,13 +8,13 @@ where git would give it the commit's own date, which its maker writes.
 from base64 import b64encode
 from binascii import Error as Base64Error
 from binascii import a2b_base64
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from reconciler.gitops.git import commit_date
 from reconciler.gitops.signed_commits import Bench
 from reconciler.policy.signers import NAMESPACE, Signer, fingerprint, matches, ssh_strings
 from reconciler.reconcile.ports.policies import Unproved
+from reconciler.records import dataclass
 
 _MAGIC = b"SSHSIG"
 _CERTIFICATE = "-cert-v01@openssh.com"

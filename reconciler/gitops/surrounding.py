@@ -4,10 +4,10 @@ The rules are those of git (gitrepository-layout(5)); variables such as ``GIT_DI
 folder is what was asked for.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import Misuse
+from reconciler.records import dataclass
 
 _POINTER = b"gitdir: "
 _LONGEST = 8192

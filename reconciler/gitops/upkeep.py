@@ -8,7 +8,7 @@ its beginning, with what it wrote itself. Neither ever ends a tick: what matters
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from reconciler.gitops.git import Git
 from reconciler.gitops.policy_mirror import PolicyMirror
 from reconciler.gitops.report_queue import ReportQueue
 from reconciler.gitops.seal import Mark, Seals, marks
+from reconciler.records import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

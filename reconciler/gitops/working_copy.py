@@ -5,7 +5,6 @@ Imported only by the commands that need it, since GitPython takes longer to impo
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import git
@@ -13,6 +12,7 @@ import git
 from reconciler.errors import Misuse, Stalled, Transient
 from reconciler.gitops.failures import explain
 from reconciler.gitops.git import Git
+from reconciler.records import dataclass
 
 _REGULAR = "100644"
 _PUSH = ("--quiet", "--no-follow-tags", "--recurse-submodules=no")

@@ -7,7 +7,7 @@ replacement, is told by `apt_relations`.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from urllib.parse import unquote
 
 from reconciler.managers.apt_formats import (
@@ -47,6 +47,7 @@ from reconciler.planning.facts.observation import (
 )
 from reconciler.planning.facts.package import Identified, PackageId
 from reconciler.planning.runs.steps import Needs
+from reconciler.records import dataclass
 
 _Sizes = Mapping[tuple[PackageId, str], int]
 """Bytes on disk, by package and version."""

@@ -6,10 +6,11 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from reconciler.managers.sections import Section, Sections, fields_of, kib, unparsed
 from reconciler.planning.facts.package import Identified, Mention, PackageId
+from reconciler.records import dataclass
 
 _ABSENT = frozenset({"not-installed", "config-files"})
 

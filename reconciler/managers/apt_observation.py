@@ -8,7 +8,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -59,6 +59,7 @@ from reconciler.planning.facts.observation import (
 from reconciler.planning.facts.package import Names, PackageId
 from reconciler.planning.text.untrusted import redacted
 from reconciler.policy.sources import written
+from reconciler.records import dataclass
 
 
 def read_observation(sections: Sections, at: datetime) -> Seen:

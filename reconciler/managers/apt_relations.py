@@ -6,12 +6,13 @@ all that is told: where no declared relation explains a move, nobody is named.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
 from reconciler.planning.facts.observation import Unmet
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.facts.versions import compare_debian
+from reconciler.records import dataclass
 
 _RELATION = re.compile(
     r"\s*(?P<name>[^\s:(]+)(?::\S+?)?\s*(?:\(\s*(?P<operator><<|<=|=|>=|>>|<|>)\s*(?P<version>[^)\s]+)\s*\))?"

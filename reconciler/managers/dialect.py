@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from traceback import walk_tb
 from typing import TypeVar
@@ -25,6 +25,7 @@ from reconciler.planning.facts.observation import (
     Source,
 )
 from reconciler.planning.runs.steps import Needs
+from reconciler.records import dataclass
 
 _NO_SPACE = "No space left on device"
 

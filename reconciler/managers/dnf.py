@@ -5,7 +5,6 @@ is installed with, also where the new version changes it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from reconciler.managers.dialect import Dialect
 from reconciler.managers.dnf_formats import MOVES, SKIPPED, RpmPackage, TableRow, moves, packages, rows
@@ -16,6 +15,7 @@ from reconciler.managers.sections import Sections, unparsed, words_of
 from reconciler.planning.facts import exit_codes as codes
 from reconciler.planning.facts.observation import Action, Answer, Change, Offer, Refresh, RefreshOutcome
 from reconciler.planning.facts.package import Names, PackageId, of_other_architecture
+from reconciler.records import dataclass
 
 
 def read_answer(sections: Sections, offers: Sequence[Offer] = ()) -> Answer:

@@ -5,7 +5,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from reconciler.managers import rpm
 from reconciler.managers.rpm import Advice, RpmRow, version_key, worst
@@ -13,6 +13,7 @@ from reconciler.managers.sections import Section, fields_of, number, unparsed
 from reconciler.planning.facts.observation import Available, Severity
 from reconciler.planning.facts.package import Identified
 from reconciler.planning.facts.versions import compare_rpm
+from reconciler.records import dataclass
 
 
 def rows(section: Section) -> tuple[RpmRow, ...]:

@@ -8,7 +8,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from reconciler.errors import Stalled
@@ -42,6 +42,7 @@ from reconciler.planning.facts.observation import (
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.facts.versions import compare_rpm
 from reconciler.planning.text.untrusted import redacted
+from reconciler.records import dataclass
 
 
 def read_observation(sections: Sections, at: datetime) -> Seen:

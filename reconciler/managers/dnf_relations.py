@@ -6,12 +6,12 @@ explains a move, nobody is named.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from reconciler.managers.dnf_formats import RpmPackage, split_nevra
 from reconciler.managers.rpm import Relation
 from reconciler.planning.facts.observation import Unmet
 from reconciler.planning.facts.package import PackageId
+from reconciler.records import dataclass
 
 _RELATION = re.compile(r"(?P<name>[^\s()]\S*)(?:\s+(?P<operator><=|>=|<|>|=)\s+(?P<version>\S+))?")
 _WORDS_OF_RICH = frozenset({"and", "or", "if", "else", "unless", "with", "without"})

@@ -1,9 +1,9 @@
 """The tables of pacman's patch script that more than one question needs: pure readers of text."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from reconciler.managers.sections import Section, fields_of, number
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ A version is written ``[epoch:]version-release``, the epoch only where it is not
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cmp_to_key
 from typing import get_args
 
@@ -13,6 +13,7 @@ from reconciler.managers.sections import Section, fields_of, number, unless_same
 from reconciler.planning.facts.observation import AdvisoryKind, Available, Severity
 from reconciler.planning.facts.package import Identified
 from reconciler.planning.facts.versions import compare_rpm
+from reconciler.records import dataclass
 
 version_key = cmp_to_key(compare_rpm)
 """Sorts versions, the oldest first."""

@@ -14,7 +14,7 @@ The rules:
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -27,6 +27,7 @@ from reconciler.planning.facts.guests import TELLS_ITS_END
 from reconciler.process import Completed
 from reconciler.reconcile.ports.target import Unless
 from reconciler.reconcile.ports.where import InGuest, ThisMachine, Where_co
+from reconciler.records import dataclass
 from reconciler.resources import locate
 
 FOLDER = "scripts/patch"

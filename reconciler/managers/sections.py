@@ -5,11 +5,11 @@ Output that is not exactly in the documented form is an error; nothing is guesse
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from reconciler.errors import Stalled
 from reconciler.planning.text.untrusted import redacted
+from reconciler.records import dataclass
 
 CONTRACT = "1"
 

@@ -8,13 +8,14 @@
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from reconciler.managers.rpm import Advice, Relation
 from reconciler.managers.sections import Section, Sections, number, unparsed
 from reconciler.planning.facts.observation import Available
 from reconciler.planning.facts.package import Identified, PackageId
 from reconciler.planning.facts.versions import compare_rpm
+from reconciler.records import dataclass
 
 # --- zypper's XML -------------------------------------------------------------------------------------------
 

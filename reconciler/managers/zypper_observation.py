@@ -14,7 +14,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import Stalled
@@ -52,6 +52,7 @@ from reconciler.planning.facts.observation import (
 from reconciler.planning.facts.package import Names, PackageId
 from reconciler.planning.facts.versions import compare_rpm
 from reconciler.planning.text.untrusted import redacted
+from reconciler.records import dataclass
 
 
 def read_observation(sections: Sections, at: datetime) -> Seen:

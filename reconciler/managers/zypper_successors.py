@@ -6,13 +6,13 @@ mention: the old one stays, without a word and without updates. So that is found
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from reconciler.managers.rpm import version_key
 from reconciler.managers.sections import Sections, fields_of, pairs
 from reconciler.managers.zypper_formats import Advisory, Record, advised, document, names_of
 from reconciler.planning.facts.observation import Available, Installed, Offer
 from reconciler.planning.facts.package import PackageId
+from reconciler.records import dataclass
 
 _NATIVE_VENDORS = ("suse", "opensuse")
 """Between these an update moves packages as between one, unless ``vendors.d`` says otherwise."""

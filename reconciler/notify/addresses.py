@@ -11,12 +11,12 @@ The rules:
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, unquote_plus
 
 from reconciler.errors import Misuse, ReconcilerError
 from reconciler.ownership import read_secret
+from reconciler.records import dataclass
 
 _ADDRESS_LIMIT = 4096
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]*")

@@ -4,13 +4,14 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 from reconciler.planning.notices.events import Event
+from reconciler.records import dataclass
 
 RECEIVER_LENGTH = 16
 """Characters that name one receiver of an address."""

@@ -9,12 +9,13 @@ import json
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from reconciler.durable import replace_file, sync_folder
 from reconciler.notify.entries import Pending
+from reconciler.records import dataclass
 
 SLOTS = 1000
 """Delivered messages whose identity is remembered."""

@@ -18,7 +18,6 @@ The rules:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
@@ -31,6 +30,7 @@ from reconciler.notify.memory import GivenUp
 from reconciler.notify.rounds import BATCH, TRIES, Delivery, Round, is_due
 from reconciler.planning.notices.events import Event, Notice, Route, Untold
 from reconciler.reconcile.ports.reports import with_room
+from reconciler.records import dataclass
 
 LIMIT = 200
 """Messages kept at a time."""

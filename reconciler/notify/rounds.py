@@ -3,7 +3,7 @@
 import contextlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import Stalled
@@ -11,6 +11,7 @@ from reconciler.notify.entries import Courier, Down, Gone, Later, Pending, Refus
 from reconciler.notify.folder import Folder
 from reconciler.notify.memory import again
 from reconciler.planning.notices.events import Event
+from reconciler.records import dataclass
 
 BATCH = 20
 """Messages that are tried for one receiver in one delivery."""

@@ -7,10 +7,11 @@ only a value, and one whose name ends with ``::``, is a new entry of a list.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from reconciler.policy.conversion import Entry
 from reconciler.policy.problems import Problem, quoted
+from reconciler.records import dataclass
 
 _SPACE = " \t\r\n\v\f"
 _WORD = re.compile(r'(?:"[^"]*"|\[[^\]]*\]|[^\s"\[])+', re.ASCII)

@@ -5,9 +5,8 @@ counts, so that they are the same on every machine and ``policy check`` tells wh
 cut so that a revision that reaches all of them costs a tick less than two seconds of one CPU and 200 MiB.
 """
 
-from dataclasses import dataclass
-
 from reconciler.policy.problems import Problem
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,13 @@ The rules:
 
 from calendar import monthrange
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import MINYEAR, UTC, date, datetime, time, timedelta
 from heapq import merge
 from typing import TYPE_CHECKING
 
 from reconciler.policy.zones import zone
+from reconciler.records import dataclass
 
 if TYPE_CHECKING:
     from cronsim import CronSim

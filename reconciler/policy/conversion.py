@@ -3,11 +3,11 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 from reconciler.policy.problems import Problem, visible
 from reconciler.policy.values import DAY, DURATION, format_duration
+from reconciler.records import dataclass
 
 Data = Mapping[str, object]
 """A document, or a mapping in one, as YAML holds it."""

@@ -6,7 +6,7 @@ holds for each known host. Freezes are left aside: they are the exception, and k
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Literal
@@ -19,6 +19,7 @@ from reconciler.policy.resolve import Effective, Resolver
 from reconciler.policy.values import format_duration
 from reconciler.policy.windows import Schedule, occurrences
 from reconciler.policy.zones import shifted
+from reconciler.records import dataclass
 
 Sort = Literal["other", "security", "critical"]
 _SORTS: tuple[Sort, ...] = ("other", "security", "critical")

@@ -17,12 +17,13 @@ The rules:
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from reconciler.policy.signers import NOTHING_REVOKED, Revocation, fingerprint_of_line
 from reconciler.policy.values import GLOB, LABEL_KEY
+from reconciler.records import dataclass
 
 if TYPE_CHECKING:  # whoever judges reports has read which key is whose
     from reconciler.policy.documents import Host

@@ -5,7 +5,6 @@ host. So it is a kind of its own, read by :func:`read_expectations` and by nothi
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -33,6 +32,7 @@ from reconciler.policy.problems import MAX_PROBLEMS, Problem, quoted
 from reconciler.policy.values import refuse
 from reconciler.policy.yamltext import YamlDocument, parse_documents, validate
 from reconciler.policy.zones import end_instant, shifted, start_instant, zone
+from reconciler.records import dataclass
 
 MOST = 1000
 """Expectations of one repository."""

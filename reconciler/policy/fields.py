@@ -8,7 +8,6 @@ import ast
 import inspect
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from itertools import pairwise
@@ -27,6 +26,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from reconciler.policy import values
+from reconciler.records import dataclass
 
 Action = Literal["plan", "download", "apply"]
 ApprovalMode = Literal["none", "required"]

@@ -7,7 +7,7 @@ Where a restriction is lost, the Policy only plans: nothing is installed that wa
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 
 from reconciler.policy.conversion import (
@@ -22,6 +22,7 @@ from reconciler.policy.conversion import (
 )
 from reconciler.policy.problems import Problem, quoted
 from reconciler.policy.values import PACKAGE_GLOB
+from reconciler.records import dataclass
 
 _TOOL = "dnf-automatic"
 _STARTED = "06:00"

@@ -13,7 +13,7 @@ The rules:
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import product
 from math import prod
 from string import ascii_letters
@@ -22,6 +22,7 @@ from reconciler.policy.conversion import Converted, Data, Machine
 from reconciler.policy.problems import Problem, dotted, quoted
 from reconciler.policy.values import HOST_NAME, LABEL_KEY, names_a_branch
 from reconciler.policy.yamltext import YamlDocument, parse_documents
+from reconciler.records import dataclass
 
 MOST_HOSTS = 10_000
 """As many documents as a policy may hold."""

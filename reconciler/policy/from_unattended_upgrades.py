@@ -7,7 +7,7 @@ Where a restriction is lost, the Policy only plans: nothing is installed that wa
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import timedelta
 from string import Template
 
@@ -26,6 +26,7 @@ from reconciler.policy.globs import globs_of
 from reconciler.policy.problems import Problem, quoted
 from reconciler.policy.sources import FIELDS, PATTERN
 from reconciler.policy.values import format_duration
+from reconciler.records import dataclass
 
 _TOOL = "unattended-upgrades"
 _OWN = "Unattended-Upgrade::"

@@ -17,7 +17,7 @@ The rules:
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from heapq import merge
 from typing import Any, TypeAlias
@@ -25,6 +25,7 @@ from typing import Any, TypeAlias
 from reconciler.policy.problems import shortened
 from reconciler.policy.recurrence import RecurrenceRule, parse_rule
 from reconciler.policy.zones import check_year, instant, on_the_wall, zone
+from reconciler.records import dataclass
 
 # The types that icalendar gives its components and properties differ between its versions.
 Component: TypeAlias = Any

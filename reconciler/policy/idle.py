@@ -12,7 +12,7 @@ Nothing of this rejects a revision. The rules:
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -30,6 +30,7 @@ from reconciler.policy.values import format_duration, format_moment
 from reconciler.policy.windows import HORIZON, next_opening, occurrences
 from reconciler.policy.windows import Schedule as Windows
 from reconciler.policy.zones import shifted
+from reconciler.records import dataclass
 
 Leaves: TypeAlias = Mapping[Key, object]
 

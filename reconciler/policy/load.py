@@ -13,7 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from hashlib import sha256
 from typing import Generic, TypeVar, cast
@@ -78,6 +78,7 @@ from reconciler.policy.values import (
 )
 from reconciler.policy.windows import TICK_MARGIN, IcsWindow, shortfall, starts
 from reconciler.policy.yamltext import Path, YamlDocument, parse_documents, validate
+from reconciler.records import dataclass
 
 D_co = TypeVar("D_co", bound=Document, covariant=True)
 L = TypeVar("L", bound=AnyDocument)

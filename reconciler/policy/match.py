@@ -3,12 +3,12 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 
 from reconciler.policy.documents import Match
 from reconciler.policy.values import GUEST_LABEL
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

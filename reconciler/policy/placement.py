@@ -15,7 +15,6 @@ that it is tested. The rules:
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 
@@ -24,6 +23,7 @@ from reconciler.policy.problems import Problem
 from reconciler.policy.signers import PUBLISHERS_FILE, SIGNERS_FILE
 from reconciler.policy.values import SCRIPT_NAME
 from reconciler.policy.yamltext import MAX_BYTES, parse_documents
+from reconciler.records import dataclass
 
 SUFFIXES: Mapping[str, str] = {
     **{model.folder: ".yaml" for model in KINDS.values()},

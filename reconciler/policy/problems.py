@@ -1,8 +1,7 @@
 """What is wrong with a policy document, and where."""
 
-from dataclasses import dataclass
-
 from reconciler.policy.remotes import redact_url
+from reconciler.records import dataclass
 
 MAX_PROBLEMS = 1000
 """What is wrong is looked for until there are as many."""

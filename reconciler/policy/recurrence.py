@@ -18,7 +18,7 @@ python-dateutil, which starts at the anchor every time and looks for a date that
 import re
 from calendar import monthrange
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -26,6 +26,7 @@ from itertools import islice
 from zoneinfo import ZoneInfo
 
 from reconciler.policy.zones import check_year, on_the_wall
+from reconciler.records import dataclass
 
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _DAY = timedelta(days=1)

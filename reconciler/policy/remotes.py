@@ -7,9 +7,10 @@ none: :func:`open_remote` is where one is refused.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from reconciler.errors import Misuse
+from reconciler.records import dataclass
 
 # Compiled (and kept) by the re module when first used, which a quiet tick does not.
 _USERINFO = r"([A-Za-z][A-Za-z0-9+.-]*://)([^\s/'\"]*|[^\s'\"]*:[^\s'\"]*)@"

@@ -11,7 +11,7 @@ Rules:
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import groupby
 from typing import Generic, NamedTuple, TypeVar
 
@@ -33,6 +33,7 @@ from reconciler.policy.documents import (
 from reconciler.policy.load import Origin, Placed, Revision
 from reconciler.policy.match import HostFacts, MatchIndex, positions_of
 from reconciler.policy.problems import dotted
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ begin with ``#`` are keys, left as they are by default: the sample says no more 
 
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.policy.conversion import inline
+from reconciler.records import dataclass
 
 _WIDTH = 100
 _UNSAID = object()

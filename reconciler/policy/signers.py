@@ -16,13 +16,14 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from hashlib import sha1, sha256
 
 from reconciler.policy.problems import Problem, quoted
 from reconciler.policy.values import is_public_key
+from reconciler.records import dataclass
 
 SIGNERS_FILE = "trust/allowed_signers"
 PUBLISHERS_FILE = "trust/publishers"

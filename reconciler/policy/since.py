@@ -7,7 +7,6 @@ is in; what came first is as old as the language.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from pydantic import BaseModel
 
@@ -16,6 +15,7 @@ from reconciler.policy.fields import FIRST, Since
 from reconciler.policy.load import Placed, Revision, is_met, release
 from reconciler.policy.placement import REPOSITORY_FILE
 from reconciler.policy.problems import Problem
+from reconciler.records import dataclass
 
 Path = tuple[str | int, ...]
 

@@ -4,9 +4,9 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from reconciler.policy.documents import Policy, Settings
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

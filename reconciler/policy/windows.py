@@ -19,7 +19,7 @@ loop. How often a window may start is bounded, since every question about now lo
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from heapq import merge
@@ -39,6 +39,7 @@ from reconciler.policy.zones import (
     start_instant,
     zone,
 )
+from reconciler.records import dataclass
 
 SHORTEST = timedelta(minutes=1)
 LONGEST = timedelta(days=31)

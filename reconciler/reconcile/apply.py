@@ -12,7 +12,7 @@ The rules:
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import ReconcilerError, Transient
@@ -65,6 +65,7 @@ from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.target import FETCH, FREE_LINK, Clock, Link
 from reconciler.reconcile.site import AnySite
 from reconciler.reconcile.surroundings import failing
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ are fetched anew where that is due, and where it is told to, a new revision is r
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -88,6 +88,7 @@ from reconciler.reconcile.ports.target import FREE_LINK, Clock, Link
 from reconciler.reconcile.refreshing import is_due, is_whole, refresh_due
 from reconciler.reconcile.script_in_use import first_look, pinned_otherwise, with_pinned_script
 from reconciler.reconcile.site import AnySite
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

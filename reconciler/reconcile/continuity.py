@@ -1,7 +1,7 @@
 """Put a look behind the last report: which one that was, and what moved since without a run."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from reconciler.errors import Misuse
 from reconciler.planning.facts.inventory import OutsideChange, Previous, inventory_of
@@ -12,6 +12,7 @@ from reconciler.planning.runs.outside import moved_outside
 from reconciler.reconcile.apply import Performed
 from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.ports.reports import ReportRepository, Stored
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

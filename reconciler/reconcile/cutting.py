@@ -11,7 +11,7 @@ The rules:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import pairwise
 
 from reconciler.errors import ReconcilerError
@@ -25,6 +25,7 @@ from reconciler.policy.documents import Settings
 from reconciler.policy.managers import traits_of
 from reconciler.policy.values import format_duration
 from reconciler.reconcile.ports.target import AnyManager
+from reconciler.records import dataclass
 
 _MOST_QUESTIONS = 8
 """About parts of one transaction: each costs what a dry-run costs."""

@@ -8,7 +8,7 @@ The rules:
 - What cannot even be started has done nothing, and that is told like any other failure.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.errors import ReconcilerError, Transient
@@ -17,6 +17,7 @@ from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.journal import Attempt, Journal, legacy_attempt
 from reconciler.reconcile.ports.guest import StillAtWork
 from reconciler.reconcile.ports.target import AnyManager, AnyStore, Clock
+from reconciler.records import dataclass
 
 MOST_ATTEMPTS = 10
 """Executions of one step or rollback, repairs included; what was ended as often is left for a person.

@@ -15,7 +15,6 @@ The rules:
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.planning.facts.observation import Facts
@@ -24,6 +23,7 @@ from reconciler.policy.documents import Host
 from reconciler.policy.load import Placed
 from reconciler.policy.signers import fingerprint_of_line
 from reconciler.reconcile.ports.reports import NOBODY, Diverged, Stored, Writer
+from reconciler.records import dataclass
 
 _CLONE = "give a clone a host id of its own"
 _CONTINUE = (

@@ -6,12 +6,13 @@
   would know, packages are fetched by a process that may be ended before those that may not are begun.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import timedelta
 
 from reconciler.planning.facts.links import Cost
 from reconciler.planning.gates.types import GateInputs, Inhibitor
 from reconciler.reconcile.ports.target import Link, Unless
+from reconciler.records import dataclass
 
 EVERY = timedelta(seconds=30)
 """How often the connection is asked about while packages are fetched."""

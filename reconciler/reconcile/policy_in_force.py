@@ -1,7 +1,7 @@
 """Which policy revision holds: the newest where it is good, else the last that was."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import PolicyRejected, ReconcilerError, Transient
@@ -29,6 +29,7 @@ from reconciler.reconcile.ports.policies import (
     crossed,
 )
 from reconciler.reconcile.recall import FIRST_USE, Begin, begin, remembered
+from reconciler.records import dataclass
 
 
 def _synchronised() -> ClockState:

@@ -8,7 +8,7 @@ The rules are those of :mod:`reconciler.planning.gates.reboot`; here is what mus
 - What comes up is another boot of the machine, or it was no reboot. Then health is asked once more.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from reconciler.planning.gates.reboot import (
@@ -30,6 +30,7 @@ from reconciler.reconcile.apply import Applier
 from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.site import AnySite
 from reconciler.reconcile.surroundings import failing
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

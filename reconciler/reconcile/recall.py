@@ -17,7 +17,7 @@ The rules:
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from reconciler.errors import Misuse, PolicyRejected
@@ -27,6 +27,7 @@ from reconciler.planning.text.wording import minute
 from reconciler.reconcile.ports.policies import Acceptance, Followed, PolicyHistory
 from reconciler.reconcile.ports.reports import ReportRepository, Stored
 from reconciler.reconcile.ports.state import RUNS, TRUST, Recalled, State
+from reconciler.records import dataclass
 
 FIRST_USE = "trusted on first use"
 CONFIGURED = "begun at the configured trust.floor"

@@ -12,7 +12,7 @@ The rules:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 
 from reconciler.errors import Misuse, Transient
@@ -32,6 +32,7 @@ from reconciler.planning.runs.record import (
 from reconciler.planning.text.wording import plural
 from reconciler.reconcile.apply import Applier, Performed, Unseen, repaired
 from reconciler.reconcile.executions import MOST_ATTEMPTS
+from reconciler.records import dataclass
 
 STOPPED = "stopped"
 """Code of a run whose remaining steps were not made because its tick was ended."""

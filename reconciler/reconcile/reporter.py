@@ -1,7 +1,6 @@
 """A report: committed first, then pushed, then told."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reconciler.errors import ReconcilerError, Transient
@@ -24,6 +23,7 @@ from reconciler.reconcile.memory import routes_of
 from reconciler.reconcile.ports.reports import Commit, Messenger, Queued, ReportRepository, Stored
 from reconciler.reconcile.ports.state import State
 from reconciler.reconcile.site import AnySite
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

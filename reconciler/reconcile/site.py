@@ -6,7 +6,7 @@ reboot, restart or ask the hypervisor in the guest's name: mypy refuses it, and 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Generic
 
@@ -19,6 +19,7 @@ from reconciler.policy.match import HostFacts
 from reconciler.reconcile.ports.target import Disturbed, Lock, LogKeeper, PackageManager, Power, StateStore
 from reconciler.reconcile.ports.where import InGuest, ThisMachine, Where_co
 from reconciler.reconcile.surroundings import Surroundings
+from reconciler.records import dataclass
 
 
 def _nobody(_revision: Revision | None, _now: datetime, _until: datetime) -> str:

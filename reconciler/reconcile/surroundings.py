@@ -1,7 +1,6 @@
 """What is done around the steps of a run: the host's own hooks, its health, and its services."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic
 
@@ -21,6 +20,7 @@ from reconciler.planning.runs.hooks_and_health import (
 from reconciler.policy.documents import Settings
 from reconciler.reconcile.ports.target import HealthChecker, HookRunner, ServiceRestarter
 from reconciler.reconcile.ports.where import Where_co
+from reconciler.records import dataclass
 
 Settle = Callable[
     [Callable[[], Sequence[CheckResult]], Sequence[CheckResult], timedelta], tuple[CheckResult, ...]

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import takewhile
@@ -37,6 +37,7 @@ from reconciler.reconcile.recall import restored
 from reconciler.reconcile.recovery import Recovery
 from reconciler.reconcile.reporter import Published, Ran, Reporter
 from reconciler.reconcile.site import AnySite
+from reconciler.records import dataclass
 
 MOST_APPLIES = 5
 """How often one tick applies: each time but the first without what kept the time before from beginning."""

@@ -20,7 +20,6 @@ As on this machine, what is begun is a service of its own where systemd is
 import os
 import select
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -32,6 +31,7 @@ from reconciler.planning.text.untrusted import one_line
 from reconciler.reconcile.ports.guest import GuestAway, StillAtWork
 from reconciler.reconcile.ports.target import Unless
 from reconciler.reconcile.ports.where import InGuest
+from reconciler.records import dataclass
 from reconciler.targets.local import Starter, as_argument, as_child, begin
 from reconciler.targets.service import Asking
 

@@ -11,7 +11,6 @@ The rules:
 
 import select
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -20,6 +19,7 @@ from reconciler import launch, process
 from reconciler.errors import ReconcilerError, Stalled
 from reconciler.planning.text.untrusted import one_line
 from reconciler.reconcile.ports.where import InGuest
+from reconciler.records import dataclass
 from reconciler.targets.guest import GuestTarget
 from reconciler.targets.local import Starter, as_child
 

@@ -8,8 +8,10 @@ processes of a group stand still; groups of version 1 have ``freezer.state``.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+
+from reconciler.records import dataclass
 
 _FIELDS_BEFORE_PATH = 7
 

@@ -10,10 +10,10 @@ When that process began, by the kernel of the hypervisor, is when the guest did:
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.planning.facts.guests import GuestPlace
+from reconciler.records import dataclass
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")

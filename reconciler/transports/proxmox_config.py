@@ -9,10 +9,10 @@ warning, and so it is here.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from reconciler.planning.facts.guests import Locked, Template
 from reconciler.planning.text.untrusted import one_line
+from reconciler.records import dataclass
 
 _SECTION = re.compile(r"\[(?:pve:pending|[a-z][a-z0-9_-]+)\]\s*", re.IGNORECASE | re.ASCII)
 _RAW = re.compile(r"lxc\.[a-z0-9_.-]+\s*[:=].*", re.ASCII)

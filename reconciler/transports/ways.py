@@ -1,10 +1,10 @@
 """All ways into guests, by kind: what each of them is asked."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from reconciler.errors import Transient
 from reconciler.planning.facts.guests import Gone, Guest, GuestKind, GuestPlace, Inspected, Moved, State
+from reconciler.records import dataclass
 from reconciler.transports import incus, lxc, nspawn, proxmox
 from reconciler.transports.kernel import lxc_groups, machine_groups, scope_of
 from reconciler.transports.place import First, first_of, place_of

@@ -2,9 +2,9 @@
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from reconciler.forges import kind_of
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

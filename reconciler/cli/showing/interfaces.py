@@ -6,7 +6,7 @@ that against its schema. What ``plan`` prints is a part of a report, and describ
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, make_dataclass
+from dataclasses import make_dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from reconciler.planning.reporting.document import PlannedMove
 from reconciler.planning.reporting.host_status import HostStatus, RunSummary
 from reconciler.planning.reporting.schema import LocalTime, plan_schema, schema_of
 from reconciler.policy.problems import Problem
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

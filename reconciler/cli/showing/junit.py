@@ -1,10 +1,10 @@
 """JUnit's XML, as forges read the results of tests."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 
 from reconciler.policy.problems import visible
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

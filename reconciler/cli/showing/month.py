@@ -5,13 +5,14 @@ It is drawn for a terminal, and as a picture (SVG) that loads nothing. What host
 
 import calendar
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from reconciler.cli.showing.table import Paint, Style
 from reconciler.planning.text.untrusted import html
 from reconciler.planning.text.untrusted import width as cells
 from reconciler.policy.problems import shortened, visible
+from reconciler.records import dataclass
 
 _NAME = 30
 """Cells of a name at most."""

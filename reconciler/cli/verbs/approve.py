@@ -3,7 +3,6 @@
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from reconciler.policy.problems import visible
 from reconciler.policy.values import BRANCH, DURATION, MOMENT, as_duration
 from reconciler.policy.zones import end_instant, parse_moment, shifted, zone
 from reconciler.reconcile.policy_in_force import rejection
+from reconciler.records import dataclass
 
 _SHOWN_TARGETS = 3
 _LONGEST_REASON = 300

@@ -4,7 +4,6 @@ Policy that is taken back downgrades nothing: who asks afterwards is told so, an
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +21,7 @@ from reconciler.planning.resolving.selection import is_named_by
 from reconciler.planning.runs.record import RunOutcome
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.wording import minute
+from reconciler.records import dataclass
 
 STAYS = "what is applied already stays: nothing is downgraded"
 _MOST_REPORT = 64 * 2**20

@@ -3,7 +3,6 @@
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.cli.showing.terminal import Format, note, print_json
@@ -26,6 +25,7 @@ from reconciler.host.install.installation import (
 from reconciler.host.install.installer import Installer
 from reconciler.host.state.folder import StateFolder
 from reconciler.host.state.guests import GuestFolders
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

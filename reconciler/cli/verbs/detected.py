@@ -4,7 +4,6 @@ import platform
 import shutil
 import socket
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import Misuse, ReconcilerError
@@ -13,6 +12,7 @@ from reconciler.host.install.competing import Updater, find
 from reconciler.host.install.credentials import is_available
 from reconciler.managers.detect import detect
 from reconciler.ownership import who_else_may_change
+from reconciler.records import dataclass
 from reconciler.targets.local import LocalTarget
 
 _ZONEINFO = "zoneinfo/"

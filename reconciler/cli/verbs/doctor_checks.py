@@ -11,7 +11,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from functools import partial
@@ -65,6 +65,7 @@ from reconciler.planning.text.wording import listed, mebibytes, plural
 from reconciler.policy.problems import visible
 from reconciler.policy.signers import OPENPGP
 from reconciler.reconcile.ports.state import NOTICES
+from reconciler.records import dataclass
 from reconciler.targets.service import local_target
 
 _OLDEST_GIT = (2, 34)

@@ -1,7 +1,7 @@
 """Enrol this host: the document that names its key, and the branch that proposes it."""
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.cli.showing.terminal import note
@@ -21,6 +21,7 @@ from reconciler.policy.documents import Host
 from reconciler.policy.enrolment import Applicant
 from reconciler.policy.load import Placed, Revision, load
 from reconciler.reconcile.policy_in_force import rejection
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import plural
 from reconciler.policy.problems import visible
 from reconciler.policy.values import as_duration, nearest
+from reconciler.records import dataclass
 
 if TYPE_CHECKING:  # whoever tells nobody needs no notifier, and whoever prints lines no schema
     from reconciler.cli.showing.interfaces import FleetPublish

@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -24,6 +24,7 @@ from reconciler.planning.audit.verdicts import worst as worst_verdict
 from reconciler.planning.facts.package import Mention
 from reconciler.policy.problems import visible
 from reconciler.policy.zones import end_instant, parse_moment, start_instant, zone
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

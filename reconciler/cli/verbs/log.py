@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from reconciler.planning.runs.record import RunOutcome, outcome_of
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import plural
 from reconciler.policy.problems import visible
+from reconciler.records import dataclass
 
 _COUNT = 20
 _NEWEST = "last"

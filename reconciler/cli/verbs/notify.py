@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -45,6 +45,7 @@ from reconciler.planning.notices.events import Event
 from reconciler.planning.notices.message import Contents, compose
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import minute, plural
+from reconciler.records import dataclass
 
 _PATIENCE = 60.0
 """Seconds that one service may take."""

@@ -1,7 +1,6 @@
 """Who wrote the lines of policy that an explanation names, who signed them, and how long they hold."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.cli.wiring.remotes import signing_rules
@@ -18,6 +17,7 @@ from reconciler.planning.text.wording import minute
 from reconciler.policy.resolve import Effective
 from reconciler.policy.zones import end_instant, zone
 from reconciler.reconcile.ports.policies import Unverified
+from reconciler.records import dataclass
 
 _MOST = 20
 """Lines of policy that are looked up: each takes two or three processes."""

@@ -2,7 +2,6 @@
 
 import re
 import sys
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from reconciler.planning.text.canonical import instant, plain
 from reconciler.policy import zones
 from reconciler.policy.problems import visible
 from reconciler.policy.values import DURATION, as_duration
+from reconciler.records import dataclass
 
 LONGEST_REASON = 200
 _LONGEST = timedelta(days=3660)

@@ -5,7 +5,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ from reconciler.policy.values import BRANCH
 from reconciler.reconcile.assess import Assessment, Finding, decide_again
 from reconciler.reconcile.memory import routes_of
 from reconciler.reconcile.ports.state import State
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

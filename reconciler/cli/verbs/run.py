@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ from reconciler.policy.problems import visible
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.state import Standstill
 from reconciler.reconcile.tick import Tick
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

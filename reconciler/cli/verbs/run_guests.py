@@ -15,7 +15,7 @@ The rules:
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 
 import reconciler
@@ -45,6 +45,7 @@ from reconciler.planning.runs.record import RunRecord, RunResult, result_of
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.guest import GuestAway
 from reconciler.reconcile.tick import Tick
+from reconciler.records import dataclass
 from reconciler.transports.signs import seen
 
 _HOOKS_DEPTH = 2

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -47,6 +47,7 @@ from reconciler.host.install.installer import Installer
 from reconciler.planning.facts.matching import unmeant
 from reconciler.policy.remotes import redact_url
 from reconciler.process import BASE_PATH
+from reconciler.records import dataclass
 
 _OPTION_OF = {
     option.removeprefix("--").replace("-", "_"): (place, option) for place, option in OPTIONS.items()

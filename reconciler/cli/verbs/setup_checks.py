@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from pathlib import Path
 from typing import TypeVar
@@ -35,6 +35,7 @@ from reconciler.policy.remotes import parse_remote, redact_url
 from reconciler.process import run
 from reconciler.reconcile.ports.policies import Acceptance
 from reconciler.reconcile.ports.target import Clock
+from reconciler.records import dataclass
 
 T = TypeVar("T")
 _PATIENCE = 30.0  # seconds for a remote, while somebody waits for the answer

@@ -7,7 +7,7 @@ lists this host's windows, or those of one Schedule, the open ones included.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import compress, islice
 from typing import TYPE_CHECKING, TextIO
@@ -32,6 +32,7 @@ from reconciler.policy.windows import (
     rrule_window,
 )
 from reconciler.policy.zones import parse_moment, start_instant, zone
+from reconciler.records import dataclass
 from reconciler.resources import page
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ import calendar
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
@@ -25,6 +24,7 @@ from reconciler.planning.text.wording import day_and_hours, on_the_clock
 from reconciler.policy.problems import visible
 from reconciler.policy.windows import LeftOut, Occurrence, blocked_by, left_out, occurrences
 from reconciler.policy.zones import instant, zone
+from reconciler.records import dataclass
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

@@ -10,7 +10,6 @@ Rules:
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from reconciler.planning.resolving.youth import state_ends
 from reconciler.planning.text.wording import changes_of, listed, on_the_clock, plural
 from reconciler.policy.windows import HORIZON, Occurrence, blocked_by, occurrences
 from reconciler.policy.zones import shifted
+from reconciler.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """The questions of ``setup``, each with a default and tested at once, with a way on where the test fails."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from reconciler.cli.verbs.setup_checks import (
 )
 from reconciler.errors import Misuse, ReconcilerError
 from reconciler.host.install.answers import Answers, Draft, Path_
+from reconciler.records import dataclass
 
 _NOTHING = "-"
 _WAYS = {

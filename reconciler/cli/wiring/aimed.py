@@ -7,7 +7,6 @@ The rules:
 3. Why it cannot be looked into is one line and what to do. What waiting mends ends with 5, all else with 2.
 """
 
-from dataclasses import dataclass
 from typing import NoReturn
 
 from reconciler.cli.showing.terminal import note
@@ -34,6 +33,7 @@ from reconciler.planning.facts.guests import (
 )
 from reconciler.planning.facts.targets import meant
 from reconciler.planning.text.untrusted import one_line
+from reconciler.records import dataclass
 
 _WIDTH = 80
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -64,6 +63,7 @@ from reconciler.reconcile.reporter import Reporter
 from reconciler.reconcile.site import Site
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.reconcile.tick import Ticker
+from reconciler.records import dataclass
 from reconciler.targets.service import local_target
 
 PROGRAM = f"patchledger {__version__}"

@@ -2,7 +2,7 @@
 
 import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,7 @@ from reconciler.reconcile.reporter import Ran
 from reconciler.reconcile.site import Site
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.reconcile.tick import Alarm, Tick, Ticker
+from reconciler.records import dataclass
 from reconciler.targets.guest import GuestTarget
 from reconciler.transports.ways import WAYS, state_of
 

@@ -12,13 +12,14 @@ run, so that none begins.
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.reconcile.policy_in_force import InForce, PolicyFollower
 from reconciler.reconcile.ports.policies import Acceptance
 from reconciler.reconcile.ports.reports import Commit, Diverged, NothingNew, Pushed, Queued, Stored
+from reconciler.records import dataclass
 
 if TYPE_CHECKING:
     from reconciler.planning.notices.events import Notice, Route, Untold

@@ -10,7 +10,6 @@ Looks are of one tick's view: a file that names another one, or is damaged, has 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -23,6 +22,7 @@ from reconciler.planning.gates.decision import may_pass_unseen
 from reconciler.planning.gates.reboot import RebootRefused
 from reconciler.reconcile.assess import Assessment
 from reconciler.reconcile.tick import Tick
+from reconciler.records import dataclass
 
 FILE = "guests.json"
 """File of the hypervisor's state folder with the last looks at its guests."""

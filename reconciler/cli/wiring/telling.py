@@ -6,7 +6,7 @@ file is damaged, that is said, and it is kept beside.
 
 import threading
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from functools import cache, partial
 
@@ -20,6 +20,7 @@ from reconciler.planning.facts.guest_rows import GuestOutcome
 from reconciler.planning.notices.events import Event, Notice, Route, Untold
 from reconciler.planning.notices.together import Gathered, Heard, settled, told_together
 from reconciler.reconcile.ports.reports import Messenger, with_room
+from reconciler.records import dataclass
 
 _EVERY = frozenset(Event)
 

@@ -8,7 +8,7 @@ mistake is told at once, in the words of the place it was made in: ``answers.yam
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -21,6 +21,7 @@ from reconciler.policy.problems import Problem, dotted
 from reconciler.policy.schema import WrittenDefaults
 from reconciler.policy.values import NAME, format_duration, refuse, suggested_id
 from reconciler.policy.yamltext import YamlDocument, parse_documents, validate
+from reconciler.records import dataclass
 
 Path_ = tuple[str, ...]
 """The place of an answer, such as ``("policy", "remote")``."""

@@ -13,12 +13,13 @@ The rules:
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from reconciler.durable import replace_file
 from reconciler.errors import Misuse, Stalled
 from reconciler.host.machine.systemd import RUNTIME, Systemd, is_active_state, unanswered
+from reconciler.records import dataclass
 
 KNOWN: Mapping[str, tuple[str, ...]] = {
     "apt-daily": ("apt-daily.timer", "apt-daily-upgrade.timer"),

@@ -12,7 +12,7 @@ The rules:
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Literal
@@ -25,6 +25,7 @@ from reconciler.host.install.answers import Answers, config_text, configuration
 from reconciler.host.install.competing import Updater
 from reconciler.host.install.credentials import default_path, folder_beside, places
 from reconciler.host.install.units import UnitInputs, unit_files
+from reconciler.records import dataclass
 
 SYSTEM_UNITS = Path("/etc/systemd/system")
 """Where systemd itself looks for encrypted credentials: systemd.exec(5)."""

@@ -12,7 +12,6 @@ What each restriction is for, and why others are missing, is told in ``docs/refe
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from math import lcm
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 from reconciler.errors import Misuse
 from reconciler.host import DEFAULT_STATE_DIR
 from reconciler.policy.managers import MANAGERS
+from reconciler.records import dataclass
 
 SERVICE = "patchledger.service"
 TIMER = "patchledger.timer"

@@ -15,13 +15,13 @@ Rules:
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import Stalled, Transient
 from reconciler.host.machine.systemd import RUNTIME, Systemd, unanswered
 from reconciler.planning.gates.types import Inhibitor, InhibitorKind
 from reconciler.reconcile.ports.where import THIS_MACHINE
+from reconciler.records import dataclass
 
 _LOGIN_SERVICE = "systemd-logind.service"
 _SESSION_PROPERTIES = ("Name", "Class", "State", "Remote", "RemoteHost", "TTY", "Display", "Service")

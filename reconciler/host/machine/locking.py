@@ -10,13 +10,13 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 from reconciler.errors import Stalled, Transient
 from reconciler.reconcile.ports.where import THIS_MACHINE, InGuest
+from reconciler.records import dataclass
 
 ROOTS_FOLDER = Path("/run/patchledger")
 """Where root's locks are: nobody else may make a file there."""

@@ -15,7 +15,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -45,6 +45,7 @@ from reconciler.planning.text.layout import SCHEMA_VERSION, is_newer, refusal
 from reconciler.reconcile.ports.state import Recalled, State
 from reconciler.reconcile.ports.target import FETCH
 from reconciler.reconcile.ports.where import THIS_MACHINE, InGuest
+from reconciler.records import dataclass
 
 _JOURNAL = "journal.json"
 _COPY = "journal.copy.json"

@@ -7,7 +7,6 @@ its run logs. A number that was given again is another guest: what was kept of t
 
 import re
 import shutil
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from reconciler.host.state.folder import GuestFolder
 from reconciler.host.state.own_folder import prepare, translate
 from reconciler.host.state.run_logs import GuestLogs
 from reconciler.policy.values import HOST_NAME, names_a_branch
+from reconciler.records import dataclass
 
 _GUESTS = "guests"
 _FORMER = "former-guests"

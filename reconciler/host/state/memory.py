@@ -13,7 +13,7 @@ The rules:
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from reconciler.reconcile.ports.state import NOTICES, RUNS, TRUST, State
+from reconciler.records import dataclass
 
 VERSION = 2
 """Of the layout of the three files; version 1 was one file, ``state.json``, without version and checksum."""

@@ -1,10 +1,10 @@
 """What a tick leaves for whoever waits for the next: ``next.json`` of the state folder."""
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from reconciler.ownership import read_own
+from reconciler.records import dataclass
 
 FILE = "next.json"
 

@@ -11,7 +11,7 @@ import json
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from reconciler.errors import Misuse, ReconcilerError, Stalled
 from reconciler.ownership import is_own
 from reconciler.reconcile.ports.state import Spare
 from reconciler.reconcile.ports.where import THIS_MACHINE, InGuest
+from reconciler.records import dataclass
 
 _NAME = re.compile(r"(?P<run>(?P<stamp>\d{8}T\d{6}Z)-[0-9a-z-]+)\.(?:json|log)", re.ASCII)
 _MEMORY = "memory"

@@ -5,7 +5,7 @@ out.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from reconciler.planning.audit import coverage, of_branches, of_outcomes, of_runs
@@ -25,6 +25,7 @@ from reconciler.planning.audit.verdicts import (
 from reconciler.planning.gates.gates import approval_gate
 from reconciler.planning.gates.types import Pass
 from reconciler.planning.runs.record import RunRecord
+from reconciler.records import dataclass
 
 RULES = 2
 """Grows when a check would answer otherwise: answers of before count no more."""

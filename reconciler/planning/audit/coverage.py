@@ -5,7 +5,6 @@ what became of it. So only the begin and the end of a period can be untold.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.planning.audit.of_branches import Passage
@@ -14,6 +13,7 @@ from reconciler.planning.audit.story import Link, Story
 from reconciler.planning.audit.verdicts import Against, Verdict
 from reconciler.planning.fleet.summary import SILENT_AFTER
 from reconciler.planning.text.wording import minute
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from reconciler.planning.audit.periods import Period
 from reconciler.planning.audit.story import Link, Story, Unread
@@ -14,6 +13,7 @@ from reconciler.planning.gates.recording import Recording
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.runs.record import RunRecord
 from reconciler.planning.text.wording import listed, minute, plural
+from reconciler.records import dataclass
 
 _SHORT = 12
 _NAMED = 10

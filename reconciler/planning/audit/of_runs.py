@@ -7,7 +7,7 @@ differ for its rules, so that a difference alone refutes nothing there.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from reconciler.planning.audit.rebuilt import Moment, Rebuilt, ask_again, differing, matched, rebuild
@@ -39,6 +39,7 @@ from reconciler.policy.enrolment import Standing
 from reconciler.policy.resolve import Effective
 from reconciler.policy.values import format_duration
 from reconciler.policy.zones import shifted
+from reconciler.records import dataclass
 
 _SHORT = 12
 ASKED_BEFORE = timedelta(minutes=15)

@@ -6,11 +6,11 @@ end before the reports that it follows.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.planning.audit.story import Link, Story
 from reconciler.planning.runs.record import RunRecord
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

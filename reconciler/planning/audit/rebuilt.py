@@ -1,7 +1,7 @@
 """What policy decides, made again from its own commit; of a recording only what nobody else can know."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 
 from reconciler.planning.audit.story import PolicyLine, Unread
@@ -14,6 +14,7 @@ from reconciler.planning.resolving.dispositions import Plan
 from reconciler.planning.resolving.plan import security_only
 from reconciler.planning.runs.record import GatesAsked
 from reconciler.policy.resolve import Effective
+from reconciler.records import dataclass
 
 _WITH_OWN_LABELS = 3
 """Schema from which on a recording has the labels that the host says of itself."""

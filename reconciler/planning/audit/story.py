@@ -6,7 +6,7 @@ signature, and its place in a history that others have seen.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from operator import attrgetter, itemgetter
 
@@ -15,6 +15,7 @@ from reconciler.planning.reporting.document import Report
 from reconciler.planning.runs.record import RunRecord
 from reconciler.policy.enrolment import Standing
 from reconciler.policy.resolve import Resolver
+from reconciler.records import dataclass
 
 BREAKS = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError)
 """What comes of a report that can be read, and holds what nobody thought of."""

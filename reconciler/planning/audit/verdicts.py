@@ -1,7 +1,6 @@
 """What an audit says: of a change, of a branch, and against either."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -10,6 +9,7 @@ from reconciler.planning.facts.inventory import OutsideAction
 from reconciler.planning.facts.package import Identified
 from reconciler.planning.gates.types import BreakGlass
 from reconciler.planning.text.layout import OPEN, UnknownWord
+from reconciler.records import dataclass
 
 
 class Verdict(StrEnum):

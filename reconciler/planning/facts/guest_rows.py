@@ -8,7 +8,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -16,6 +15,7 @@ from typing import Annotated
 from reconciler.planning.facts.guests import Gone, Guest, Inventory, Moved, State, Unsupported, state_words
 from reconciler.planning.text.layout import OPEN, UnknownWord
 from reconciler.planning.text.untrusted import one_line
+from reconciler.records import dataclass
 
 _NAME = 80
 _REASON = 300

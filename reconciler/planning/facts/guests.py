@@ -12,13 +12,14 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Literal
 
 from reconciler.planning.text.untrusted import one_line
 from reconciler.policy.machine_ids import MACHINE_ID
 from reconciler.policy.values import GUEST_LABEL, LABEL_KEY
+from reconciler.records import dataclass
 
 NEEDS_ITS_OWN = "it needs its own patchledger"
 """How whatever cannot be entered from the hypervisor is looked after."""

@@ -1,7 +1,6 @@
 """What is installed as one digest, and what moved on a machine although nothing was run."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from hashlib import sha256
 from json.encoder import encode_basestring as _quoted
 from typing import Literal
@@ -10,6 +9,7 @@ from reconciler.planning.facts.observation import Action, Installed
 from reconciler.planning.facts.package import Identified
 from reconciler.planning.text.canonical import as_text
 from reconciler.planning.text.layout import since
+from reconciler.records import dataclass
 
 OutsideAction = Literal[Action, "hold", "release", "status"]
 """What was done by hand; ``hold``, ``release`` and ``status`` leave the version as it is."""

@@ -1,6 +1,6 @@
 """What the way to the network costs, as far as anybody can tell."""
 
-from dataclasses import dataclass
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

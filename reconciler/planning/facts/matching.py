@@ -9,7 +9,6 @@
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from reconciler.planning.facts.guests import Guest
 from reconciler.planning.facts.observation import Observation
@@ -17,6 +16,7 @@ from reconciler.policy.documents import Match
 from reconciler.policy.load import Origin, Revision
 from reconciler.policy.match import HostFacts, means_guests, selects
 from reconciler.policy.resolve import Resolver
+from reconciler.records import dataclass
 
 
 def facts_of(

@@ -5,7 +5,6 @@ that plan and decision can be made again from git alone. All instants are aware 
 bytes; tuples are sorted where no other order is named, so that equal machines give equal records.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -14,6 +13,7 @@ from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.package import Identified, PackageId, Transition
 from reconciler.planning.facts.unneeded import UnneededSeen
 from reconciler.planning.text.layout import since
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

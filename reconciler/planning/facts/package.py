@@ -11,7 +11,8 @@ The rules:
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, order=True)

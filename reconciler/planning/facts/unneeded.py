@@ -1,9 +1,9 @@
 """What nothing needs any more, and since which run: the evidence for ``autoremove: new-unused``."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from reconciler.planning.facts.package import Identified, PackageId
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ several families.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, assert_never
 
 from reconciler.policy.managers import traits_of
+from reconciler.records import dataclass
 
 Order = Callable[[str, str], int]
 """Compares two versions: negative when the first is older, zero when they are equal, positive when newer."""

@@ -12,7 +12,6 @@ The rules:
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
 
@@ -24,6 +23,7 @@ from reconciler.planning.text.wording import changes_of, listed, minute, plural,
 from reconciler.policy.conversion import yaml_of
 from reconciler.policy.values import GLOB, PACKAGE
 from reconciler.policy.zones import end_instant, parse_moment, zone
+from reconciler.records import dataclass
 
 _MOST_ROWS = 200
 """Changes that a pull request lists."""

@@ -5,7 +5,6 @@ does so to another one: whoever was told looks at the list. A fleet of which all
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
@@ -13,6 +12,7 @@ from reconciler.planning.fleet.rows import Row, worst_first
 from reconciler.planning.notices.events import Event, Notice
 from reconciler.planning.notices.message import Contents, MessageSection, compose
 from reconciler.planning.text.wording import listed, plural
+from reconciler.records import dataclass
 
 EVENTS = frozenset({Event.FAILED, Event.RECOVERED})
 """What such a message is told as."""

@@ -17,7 +17,7 @@ The rules:
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -33,6 +33,7 @@ from reconciler.policy.load import PolicyFile, Revision, load
 from reconciler.policy.match import HostFacts
 from reconciler.policy.resolve import Effective, Resolver
 from reconciler.policy.zones import shifted, zone
+from reconciler.records import dataclass
 
 PREFIX = "proposals/"
 """What the name of each branch begins with."""

@@ -11,7 +11,7 @@ The rules:
 
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -25,6 +25,7 @@ from reconciler.planning.runs.record import RunOutcome, RunRecord
 from reconciler.planning.text.layout import UnknownWord
 from reconciler.planning.text.untrusted import one_line
 from reconciler.planning.text.wording import plural
+from reconciler.records import dataclass
 
 _Word = typing.TypeVar("_Word", bound=StrEnum)
 _REASON = 300

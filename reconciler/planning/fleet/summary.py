@@ -11,7 +11,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -25,6 +24,7 @@ from reconciler.planning.runs.record import RunOutcome
 from reconciler.planning.text import canonical
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.layout import UnknownWord
+from reconciler.records import dataclass
 
 SUMMARY_VERSION = 1
 """Of the layout of ``summary.json``; it grows when a reader of an older one could misread a newer one."""

@@ -11,7 +11,6 @@ The rules:
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.errors import Misuse
@@ -22,6 +21,7 @@ from reconciler.planning.reporting.report import digest_of_planned
 from reconciler.planning.text.untrusted import one_line
 from reconciler.planning.text.wording import short_digest
 from reconciler.policy.values import nearest
+from reconciler.records import dataclass
 
 _SHORTEST = 8
 """Hexadecimal digits that a digest may be named by."""

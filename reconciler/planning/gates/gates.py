@@ -4,7 +4,6 @@ The rules that all of them keep are those of :mod:`reconciler.planning.gates.dec
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reconciler.planning.facts.observation import BootKernel, ClockState, Health
@@ -34,6 +33,7 @@ from reconciler.planning.text.wording import listed, mebibytes, minute, short_di
 from reconciler.policy.values import format_duration
 from reconciler.policy.windows import Freeze
 from reconciler.policy.zones import shifted
+from reconciler.records import dataclass
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far in the future evidence may lie before it contradicts the clock: no two clocks agree."""

@@ -1,7 +1,7 @@
 """From what holds for a host to what the gates are shown."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from operator import attrgetter
@@ -28,6 +28,7 @@ from reconciler.policy.documents import Inhibit
 from reconciler.policy.managers import traits_of
 from reconciler.policy.resolve import Effective
 from reconciler.policy.zones import shifted
+from reconciler.records import dataclass
 
 _SHOWN_WINDOWS = 5
 _SHOWN_WITHIN = timedelta(days=400)

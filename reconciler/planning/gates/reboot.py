@@ -12,7 +12,7 @@ The rules:
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from reconciler.planning.facts.observation import Health, Reboot, RebootNeed
@@ -23,6 +23,7 @@ from reconciler.planning.resolving.dispositions import Condition, ConditionType,
 from reconciler.planning.text.wording import listed
 from reconciler.policy.documents import Settings, When
 from reconciler.policy.zones import shifted
+from reconciler.records import dataclass
 
 BOOT_TIME = timedelta(minutes=10)
 """How long a machine may take to go down and come up again, beyond the notice."""

@@ -9,7 +9,7 @@ versions are read as well: see :mod:`reconciler.planning.text.layout`.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from functools import lru_cache
 
@@ -31,6 +31,7 @@ from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import SCHEMA_VERSION, is_known, refusal, since
 from reconciler.policy.match import HostFacts
 from reconciler.policy.resolve import Effective
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

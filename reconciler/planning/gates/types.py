@@ -1,6 +1,6 @@
 """What gates are shown and answer, and the decisions that are made of their answers."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 from typing import Literal
@@ -12,6 +12,7 @@ from reconciler.planning.resolving.dispositions import Condition
 from reconciler.planning.text.layout import since
 from reconciler.policy.fields import Action, ApprovalMode
 from reconciler.policy.windows import Freeze, Occurrence
+from reconciler.records import dataclass
 
 
 class Outcome(StrEnum):

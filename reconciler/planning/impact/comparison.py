@@ -10,7 +10,7 @@ The rules:
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 
 from reconciler.planning.fleet.rows import Row, TargetState
@@ -36,6 +36,7 @@ from reconciler.planning.impact.updates import asks_of_plans, by_recording
 from reconciler.policy.documents import AnyDocument
 from reconciler.policy.load import Placed, Revision, is_met
 from reconciler.policy.resolve import Effective, HostClass, Resolver
+from reconciler.records import dataclass
 
 _NEVER = datetime.fromtimestamp(0, UTC)
 _FAR = datetime.max.replace(tzinfo=UTC)

@@ -6,7 +6,7 @@ counts of the sort in question. Each rule of the estimate is named as where ther
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Literal
@@ -26,6 +26,7 @@ from reconciler.policy.documents import PackageException
 from reconciler.policy.resolve import Effective
 from reconciler.policy.values import format_state
 from reconciler.policy.zones import shifted
+from reconciler.records import dataclass
 
 Way = Literal["comes", "waits", "goes"]
 

@@ -14,7 +14,6 @@ The rules:
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from operator import itemgetter
@@ -38,6 +37,7 @@ from reconciler.policy.load import Placed
 from reconciler.policy.resolve import Effective, flat_settings, shown_value
 from reconciler.policy.values import format_duration
 from reconciler.policy.zones import shifted
+from reconciler.records import dataclass
 
 MOST_WINDOWS = 1000
 """Windows of one policy that are looked at; where there are more, the time that is looked at is shorter."""

@@ -1,6 +1,5 @@
 """What a change of policy does: the types of an impact, as ``policy impact --format json`` prints them."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -8,6 +7,7 @@ from typing import Literal
 from reconciler.planning.facts.package import Identified
 from reconciler.planning.resolving.dispositions import Disposition
 from reconciler.policy.problems import Problem
+from reconciler.records import dataclass
 
 IMPACT_VERSION = 1
 """Of the layout; it grows when a reader of an older one could misread a newer one."""

@@ -16,7 +16,7 @@ Every package whose fate is decided so has the rule beside it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Change, Exchange, Question
@@ -34,6 +34,7 @@ from reconciler.planning.resolving.selection import (
     moves,
 )
 from reconciler.planning.resolving.youth import TooYoung
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

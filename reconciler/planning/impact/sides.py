@@ -1,7 +1,7 @@
 """The two policies of an impact, each as far as it can be judged, and who they trust."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from reconciler.planning.impact.effect import Concern, Peril, PolicySide
 from reconciler.planning.text.wording import listed, minute
@@ -9,6 +9,7 @@ from reconciler.policy.load import NeedsUpgrade, PolicyFile, Rejected, Revision,
 from reconciler.policy.placement import REPOSITORY_FILE
 from reconciler.policy.problems import Problem
 from reconciler.policy.signers import PUBLISHERS_FILE, SIGNERS_FILE, Signer, read_signers
+from reconciler.records import dataclass
 
 _SEVERAL = 5
 _ROLES = {SIGNERS_FILE: "may sign policy", PUBLISHERS_FILE: "may publish the fleet"}

@@ -11,7 +11,7 @@ The rules:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
@@ -29,6 +29,7 @@ from reconciler.planning.resolving.selection import SeenMachine
 from reconciler.planning.resolving.sources import offers_under
 from reconciler.policy.documents import PackageException
 from reconciler.policy.resolve import Effective
+from reconciler.records import dataclass
 
 _OF_PLANS = (
     "updates",

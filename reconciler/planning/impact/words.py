@@ -5,7 +5,6 @@ Whatever a host or a document chose stands here as it is; who shows it escapes i
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reconciler.planning.facts.package import Names
@@ -21,6 +20,7 @@ from reconciler.planning.impact.effect import (
     WindowSpan,
 )
 from reconciler.planning.text.wording import listed, minute, plural
+from reconciler.records import dataclass
 
 SHOWN = 10
 """Windows, and updates of a sort, that are told one by one where not all are asked for."""

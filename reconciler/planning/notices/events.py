@@ -14,7 +14,7 @@ The rules, each with a test:
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
@@ -31,6 +31,7 @@ from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import UnknownWord
 from reconciler.planning.text.wording import changes_of, instants_on_the_clock, listed, on_the_clock, plural
 from reconciler.policy.zones import shifted
+from reconciler.records import dataclass
 
 
 class Event(StrEnum):

@@ -5,10 +5,11 @@ Whatever comes from packages, hosts or git is untrusted here and written through
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from reconciler.planning.facts.package import Identified, Transition
 from reconciler.planning.text.untrusted import html, markdown, markdown_code, one_line
+from reconciler.records import dataclass
 
 TITLE_LIMIT = 160
 """Characters of a title; longer ones end in an ellipsis."""

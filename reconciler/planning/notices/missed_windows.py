@@ -13,13 +13,14 @@ Nothing here makes up for a missed window: the next run waits for the next one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.text.wording import minute, plural
 from reconciler.policy import windows
 from reconciler.policy.zones import shifted
+from reconciler.records import dataclass
 
 LOOK_BACK = timedelta(days=92)
 """Windows that ended longer ago are not counted."""

@@ -13,7 +13,7 @@ The rules:
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import get_args
@@ -23,6 +23,7 @@ from reconciler.planning.notices.events import OVER, Event, Gist, Notice, Route,
 from reconciler.planning.notices.message import Contents, MessageSection, compose
 from reconciler.planning.text.untrusted import one_line
 from reconciler.planning.text.wording import changes_of, plural
+from reconciler.records import dataclass
 
 LONGEST_WAIT = timedelta(days=1)
 """How long what is over waits to be told, for others of the same incident."""

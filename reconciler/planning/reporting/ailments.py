@@ -14,7 +14,6 @@ The rules:
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
@@ -22,6 +21,7 @@ from reconciler.errors import ReconcilerError, Stalled, Transient
 from reconciler.planning.resolving.dispositions import NEEDS_ACCEPTANCE, Condition, ConditionType
 from reconciler.planning.text.layout import UnknownWord
 from reconciler.planning.text.untrusted import one_line
+from reconciler.records import dataclass
 
 _CLAUSE = 100
 """Characters of a clause in a headline."""

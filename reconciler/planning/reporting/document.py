@@ -5,7 +5,7 @@ their docstrings, the text of its JSON Schema. ``report.py`` builds them; texts 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
@@ -23,6 +23,7 @@ from reconciler.planning.facts.package import Identified, Names, PackageId
 from reconciler.planning.gates.types import GateName, Outcome, PolicyStanding, SignedBy
 from reconciler.planning.resolving.dispositions import Condition, Update
 from reconciler.planning.text.layout import since
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ Everything else that ``status`` says is read at the moment of asking: see ``reco
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +18,7 @@ from reconciler.planning.runs.record import RunOutcome, RunRecord
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.untrusted import one_line
 from reconciler.planning.text.wording import on_the_clock
+from reconciler.records import dataclass
 
 _LINE = 300
 """Characters of a line that others than root see."""

@@ -1,6 +1,5 @@
 """Which updates are past their deadline, and what stands in the way of each."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.planning.facts.observation import Urgency
@@ -18,6 +17,7 @@ from reconciler.planning.resolving.dispositions import (
 from reconciler.planning.text.canonical import instant
 from reconciler.planning.text.wording import listed
 from reconciler.policy.values import format_duration
+from reconciler.records import dataclass
 
 _NAMED = 5
 _TOLD = 3

@@ -1,12 +1,12 @@
 """What became of a package from one report to the next, and whether policy had changed meanwhile."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.resolving.dispositions import Update
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ change. Plan, gate and report all ask here.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from reconciler.planning.facts.observation import Change
+from reconciler.records import dataclass
 
 if TYPE_CHECKING:  # whoever only reads approvals that were told resolves no policy
     from reconciler.policy.resolve import Effective

@@ -12,7 +12,6 @@ The rules:
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from reconciler.planning.facts.observation import Available, FirstSeen, Observation, Offer, Urgency
 from reconciler.planning.resolving.age import is_behind
@@ -21,6 +20,7 @@ from reconciler.planning.resolving.selection import Rules, is_selected, within_r
 from reconciler.policy.deadlines import Term, limits_of
 from reconciler.policy.resolve import Effective
 from reconciler.policy.zones import shifted
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ Step 2 is left out, since no exception lets anything move only as a dependency.
 
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal, TypeVar, assert_never
 
@@ -88,6 +88,7 @@ from reconciler.planning.resolving.youth import TooYoung
 from reconciler.planning.text.wording import listed, sentence
 from reconciler.policy.match import is_pattern
 from reconciler.policy.resolve import Effective
+from reconciler.records import dataclass
 
 ROUNDS = 8
 """How often one question is put again without the culprits of its answer, before the planner gives up."""

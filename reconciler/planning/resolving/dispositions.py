@@ -1,6 +1,5 @@
 """The account that a plan gives: the fate of every update with its reasons, and the target's conditions."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -8,6 +7,7 @@ from typing import Annotated
 from reconciler.planning.facts.observation import Change
 from reconciler.planning.facts.package import Identified, Transition
 from reconciler.planning.text.layout import OPEN, UnknownWord, since
+from reconciler.records import dataclass
 
 
 class Disposition(StrEnum):

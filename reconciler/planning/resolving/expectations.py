@@ -14,7 +14,7 @@ The rules:
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -38,6 +38,7 @@ from reconciler.policy.resolve import Effective, HostClass, Resolver
 from reconciler.policy.values import format_deadline, format_duration
 from reconciler.policy.windows import MOST_DELAYED, Opening, Schedule, next_opening
 from reconciler.policy.zones import on_the_wall, zone
+from reconciler.records import dataclass
 
 _MOST_OPENINGS = 20_000
 _INSTANT = timedelta(microseconds=1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from reconciler.planning.facts.observation import Available, Change, Exchange, Observation, Offer, Question
@@ -28,6 +28,7 @@ from reconciler.planning.resolving.unneeded_words import reasons_of_removal
 from reconciler.planning.resolving.why_absent import KeptBack
 from reconciler.planning.text.canonical import instant
 from reconciler.policy.resolve import Effective
+from reconciler.records import dataclass
 
 
 def make_plan(

@@ -24,7 +24,7 @@ versions is not known, the range counts as met for everything that holds back, a
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -49,6 +49,7 @@ from reconciler.policy.load import Placed
 from reconciler.policy.managers import ManagerTraits, traits_of
 from reconciler.policy.match import is_begin, is_pattern
 from reconciler.policy.resolve import Effective
+from reconciler.records import dataclass
 
 PlacedException = Placed[PackageException]
 

@@ -1,7 +1,7 @@
 """What a policy makes of a machine's sources: which count, may be missing, or serve security updates."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import takewhile
 from typing import Literal
 
@@ -9,6 +9,7 @@ from reconciler.planning.facts.observation import Available, Observation, Offer,
 from reconciler.policy.documents import Settings, Sources
 from reconciler.policy.managers import traits_of
 from reconciler.policy.sources import are_named
+from reconciler.records import dataclass
 
 SourcesKey = Literal["sources.only", "sources.except"]
 

@@ -15,7 +15,7 @@ Only the manager says what is unused, by its own rule; policy chooses among that
 
 import re
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Answer, Change, Exchange, Installed, Observation, Question
@@ -24,6 +24,7 @@ from reconciler.planning.facts.unneeded import UnneededSeen, seen_again
 from reconciler.planning.resolving.selection import Obstacle, Rules
 from reconciler.planning.text.wording import listed, sentence
 from reconciler.policy.resolve import Effective
+from reconciler.records import dataclass
 
 TRIALS = 16
 """How many questions may go into finding out what can go without taking anything else along."""

@@ -5,7 +5,6 @@ exactly the wanted version once nothing forbids that, or where the manager itsel
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from reconciler.planning.facts.observation import VENDOR, Answer, Change, Mode, Offer, Unmet
@@ -25,6 +24,7 @@ from reconciler.planning.resolving.selection import (
     moves,
     precedence,
 )
+from reconciler.records import dataclass
 
 Setting = Literal["removals", "upgrade", "updates"]
 

@@ -10,7 +10,6 @@ Of what both keep out, ``as_of`` is told, which lasts.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -18,6 +17,7 @@ from zoneinfo import ZoneInfo
 from reconciler.planning.facts.observation import Available, FirstSeen
 from reconciler.policy.documents import Settings
 from reconciler.policy.zones import end_instant, shifted
+from reconciler.records import dataclass
 
 Dates = Mapping[tuple[str, str, str], datetime]
 """When each version was first seen, by origin, name and version."""

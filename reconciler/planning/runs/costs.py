@@ -7,7 +7,6 @@ that was full, counts for nothing.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from statistics import median
@@ -15,6 +14,7 @@ from statistics import median
 from reconciler.planning.facts.observation import Change
 from reconciler.planning.gates.types import Step
 from reconciler.planning.runs.record import StepOutcome, StepRecord
+from reconciler.records import dataclass
 
 CALL = 4.0
 """Seconds of one call of the package manager, whatever it changes."""

@@ -6,7 +6,7 @@ words of a manager are evidence, not truth.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +15,7 @@ from reconciler.planning.facts.package import Mention, PackageId
 from reconciler.planning.facts.patience import pause_after
 from reconciler.planning.text.layout import since
 from reconciler.policy.managers import traits_of
+from reconciler.records import dataclass
 
 if TYPE_CHECKING:
     from reconciler.policy.documents import Conffiles

@@ -12,13 +12,13 @@ Rules:
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Literal
 
 from reconciler.errors import Stalled
 from reconciler.planning.text.untrusted import clip
+from reconciler.records import dataclass
 
 HookStage = Literal["pre", "post", "pre-reboot", "health"]
 

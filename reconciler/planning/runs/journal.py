@@ -7,7 +7,6 @@ another one finishes.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -18,6 +17,7 @@ from reconciler.planning.runs.hooks_and_health import CheckResult, HookResult
 from reconciler.planning.runs.record import Announced, Ending, GatesAsked, PolicySeen, RunRecord, StepRecord
 from reconciler.planning.text.layout import SCHEMA_VERSION, since
 from reconciler.policy.documents import DEFAULTS, Settings
+from reconciler.records import dataclass
 
 
 class Phase(StrEnum):

@@ -10,7 +10,7 @@ It is the content of ``runs/<id>.json`` of a report branch. The rules:
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
@@ -37,6 +37,7 @@ from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import since
 from reconciler.planning.text.wording import listed
 from reconciler.policy.managers import traits_of
+from reconciler.records import dataclass
 
 
 class RunOutcome(StrEnum):

@@ -1,12 +1,12 @@
 """Where policy comes from, and what may be said of it; :mod:`reconciler.gitops` is the real one."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from reconciler.errors import Stalled, Transient
+from reconciler.records import dataclass
 
 if TYPE_CHECKING:  # whoever only fetches reads no policy
     from reconciler.planning.gates.types import SignedBy

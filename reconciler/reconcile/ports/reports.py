@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from reconciler.errors import Stalled, Transient
+from reconciler.records import dataclass
 
 if TYPE_CHECKING:  # whoever only commits and pushes tells nothing
     from reconciler.planning.notices.events import Notice, Route, Untold

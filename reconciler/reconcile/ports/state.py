@@ -1,6 +1,6 @@
 """What one tick leaves for the next, kept in the state folder by :mod:`reconciler.host.state`."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.costs import Took
 from reconciler.planning.runs.execution import Unfetched
 from reconciler.planning.text.wording import minute
+from reconciler.records import dataclass
 
 TRUST = "trust.json"
 RUNS = "runs.json"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -23,6 +22,7 @@ from reconciler.planning.runs.steps import Needs
 from reconciler.policy.documents import Health
 from reconciler.reconcile.ports.state import Recalled, Spare, State
 from reconciler.reconcile.ports.where import InGuest, ThisMachine, Where_co
+from reconciler.records import dataclass
 
 FETCH = "download"
 """Name of the execution that fetches packages ahead and changes nothing."""

@@ -1,7 +1,8 @@
 """What a part of a target is a part of; it imports nothing, so that the parts that are small stay so."""
 
-from dataclasses import dataclass
 from typing import TypeVar
+
+from reconciler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

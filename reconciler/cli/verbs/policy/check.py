@@ -7,7 +7,7 @@ import posixpath
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
@@ -30,6 +30,7 @@ from reconciler.policy.no_kernels import refused_kernels
 from reconciler.policy.overlaps import check_overlaps
 from reconciler.policy.problems import Problem, visible
 from reconciler.policy.since import check_hosts, check_requires
+from reconciler.records import dataclass
 
 NO_VERSIONS: Mapping[str, str] = {}
 _BEAT = 250

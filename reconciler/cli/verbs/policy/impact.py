@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -26,6 +25,7 @@ from reconciler.planning.impact.sides import Side, side_of
 from reconciler.planning.text.canonical import plain
 from reconciler.planning.text.wording import listed, plural
 from reconciler.policy.problems import visible
+from reconciler.records import dataclass
 
 _TOLD_EVERY = 50
 _NAMED = 20

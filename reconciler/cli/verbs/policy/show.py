@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from reconciler.cli.showing.table import table
 from reconciler.cli.showing.terminal import note
@@ -17,6 +16,7 @@ from reconciler.policy.problems import dotted, quoted, visible
 from reconciler.policy.resolve import Effective, Resolver, flat_settings, shown_value
 from reconciler.policy.unfollowed import unfollowed
 from reconciler.policy.values import nearest
+from reconciler.records import dataclass
 
 _WIDEST = 40
 """Cells of a value, before its origin stands further right than the others."""
