@@ -28,7 +28,7 @@ from reconciler.planning.facts.observation import (
 )
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.steps import Needs
-from reconciler.reconcile.ports.target import Unless
+from reconciler.reconcile.ports.unless import Unless
 from reconciler.reconcile.ports.where import InGuest, ThisMachine, Where_co
 
 Read = TypeVar("Read")

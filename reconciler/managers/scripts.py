@@ -25,7 +25,7 @@ from reconciler.managers.sections import Sections, Unparsable, parse_sections
 from reconciler.ownership import read_own
 from reconciler.planning.facts.guests import TELLS_ITS_END
 from reconciler.process import Completed
-from reconciler.reconcile.ports.target import Unless
+from reconciler.reconcile.ports.unless import Unless
 from reconciler.reconcile.ports.where import InGuest, ThisMachine, Where_co
 from reconciler.records import dataclass
 from reconciler.resources import locate

@@ -11,7 +11,8 @@ from datetime import timedelta
 
 from reconciler.planning.facts.links import Cost
 from reconciler.planning.gates.types import GateInputs, Inhibitor
-from reconciler.reconcile.ports.target import Link, Unless
+from reconciler.reconcile.ports.target import Link
+from reconciler.reconcile.ports.unless import Unless
 from reconciler.records import dataclass
 
 EVERY = timedelta(seconds=30)

@@ -29,7 +29,7 @@ from reconciler.errors import Stalled, Transient
 from reconciler.planning.facts.guests import ALL_SAID, TELLS_ITS_END, GuestPlace, Running, State
 from reconciler.planning.text.untrusted import one_line
 from reconciler.reconcile.ports.guest import GuestAway, StillAtWork
-from reconciler.reconcile.ports.target import Unless
+from reconciler.reconcile.ports.unless import Unless
 from reconciler.reconcile.ports.where import InGuest
 from reconciler.records import dataclass
 from reconciler.targets.local import Starter, as_argument, as_child, begin

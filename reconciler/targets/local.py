@@ -17,7 +17,7 @@ from time import monotonic
 
 from reconciler import launch, process
 from reconciler.errors import Stalled
-from reconciler.reconcile.ports.target import Unless
+from reconciler.reconcile.ports.unless import Unless
 from reconciler.reconcile.ports.where import THIS_MACHINE
 
 _DESCRIPTORS = Path("/proc/self/fd")

@@ -15,7 +15,7 @@ from reconciler.managers.sections import Section, parse_sections
 from reconciler.managers.zypper import ZYPPER
 from reconciler.planning.facts.observation import Answer, Question
 from reconciler.process import Completed
-from reconciler.reconcile.ports.target import Unless
+from reconciler.reconcile.ports.unless import Unless
 from reconciler.reconcile.ports.where import THIS_MACHINE
 from reconciler.resources import locate
 from reconciler.targets.local import LocalTarget

@@ -124,8 +124,11 @@ def test_an_exception_includes_what_is_milder_or_of_another_kind() -> None:
 def test_the_security_plan_of_a_freeze_keeps_the_severity_and_not_the_kinds() -> None:
     frozen = security_only(effective({"updates": "security", "severity": "critical"}))
     assert set(moved(advised(SERVICE, frozen, SEVERITIES))) == {"critical", "silent", "mixed"}
-    frozen = security_only(effective({"kinds": "bugfix"}))
+    frozen = security_only(effective({"kinds": ["bugfix", "security"]}))
     assert set(moved(advised(SERVICE, frozen, SEVERITIES))) == set(NAMES)
+    # A freeze widens nothing: what is not wanted without it is not let through.
+    frozen = security_only(effective({"kinds": "bugfix"}))
+    assert moved(advised(SERVICE, frozen, SEVERITIES)) == []
 
 
 SHELF = PackageWorld(

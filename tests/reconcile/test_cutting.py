@@ -14,7 +14,7 @@ from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.steps import Needs
 from reconciler.policy.documents import DEFAULTS, Settings
 from reconciler.reconcile.cutting import Cut, Cutter
-from reconciler.reconcile.ports.target import Unless
+from reconciler.reconcile.ports.unless import Unless
 from reconciler.reconcile.ports.where import THIS_MACHINE, ThisMachine
 from tests.fakes import NotArrangedError
 

@@ -12,7 +12,7 @@ from reconciler.planning.facts.links import FREE, Cost
 from reconciler.planning.facts.observation import Observation, Refresh, RefreshOutcome, Source
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.record import RunOutcome
-from reconciler.reconcile.ports.target import Unless
+from reconciler.reconcile.ports.unless import Unless
 from reconciler.reconcile.tick import Ticker
 from tests.fakes import Build, PackageWorld
 from tests.reconcile.test_tick import POLICY, Fleet, Host, ticker

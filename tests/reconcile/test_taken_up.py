@@ -44,7 +44,7 @@ from reconciler.reconcile.assess import Asked, Assessment, Finding
 from reconciler.reconcile.executions import MOST_ATTEMPTS
 from reconciler.reconcile.policy_in_force import InForce
 from reconciler.reconcile.ports.state import Recalled, State
-from reconciler.reconcile.ports.target import Unless
+from reconciler.reconcile.ports.unless import Unless
 from reconciler.reconcile.ports.where import THIS_MACHINE, ThisMachine
 from reconciler.reconcile.recovery import Recovery
 from reconciler.reconcile.site import Site

@@ -47,7 +47,8 @@ from reconciler.reconcile.ports.policies import (
 )
 from reconciler.reconcile.ports.reports import Commit, Diverged, NothingNew, Pushed, Queued, Stored
 from reconciler.reconcile.ports.state import Recalled, State
-from reconciler.reconcile.ports.target import Power, Unless
+from reconciler.reconcile.ports.target import Power
+from reconciler.reconcile.ports.unless import Unless
 from reconciler.reconcile.ports.where import THIS_MACHINE, ThisMachine
 from reconciler.reconcile.reporter import Reporter
 from reconciler.reconcile.site import Site

@@ -19,7 +19,7 @@ from reconciler.planning.facts.guests import FrozenGuest, GuestPlace, Running, S
 from reconciler.planning.runs.execution import Instruction
 from reconciler.process import environment
 from reconciler.reconcile.ports.guest import GuestAway
-from reconciler.reconcile.ports.target import Unless
+from reconciler.reconcile.ports.unless import Unless
 from reconciler.reconcile.ports.where import InGuest
 from reconciler.targets.guest import Door, GuestTarget
 from reconciler.targets.local import LocalTarget

@@ -1,6 +1,6 @@
 """A target and the machine it is reached from; :mod:`reconciler.managers` and ``host`` are the real ones."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,8 +21,8 @@ from reconciler.planning.runs.journal import Journal
 from reconciler.planning.runs.steps import Needs
 from reconciler.policy.documents import Health
 from reconciler.reconcile.ports.state import Recalled, Spare, State
+from reconciler.reconcile.ports.unless import Unless
 from reconciler.reconcile.ports.where import InGuest, ThisMachine, Where_co
-from reconciler.records import dataclass
 
 FETCH = "download"
 """Name of the execution that fetches packages ahead and changes nothing."""
@@ -31,19 +31,6 @@ FETCH = "download"
 AnyManager: TypeAlias = "PackageManager[ThisMachine] | PackageManager[InGuest]"
 AnyPower: TypeAlias = "Power[ThisMachine] | Power[InGuest]"
 AnyStore: TypeAlias = "StateStore[ThisMachine] | StateStore[InGuest]"
-
-
-@dataclass(frozen=True, slots=True)
-class Unless:
-    """What ends the fetching of packages, which changes none.
-
-    Attributes:
-        every: How often it is asked.
-        is_over: Says whether no more is to be fetched.
-    """
-
-    every: timedelta
-    is_over: Callable[[], bool]
 
 
 class Link(Protocol):

@@ -10,7 +10,7 @@ from reconciler.managers.scripted import ScriptedManager
 from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import RefreshOutcome
 from reconciler.planning.runs.execution import Execution, Instruction
-from reconciler.reconcile.ports.target import Unless
+from reconciler.reconcile.ports.unless import Unless
 from reconciler.targets.local import LocalTarget
 from tests.edge.apt.instructions import to
 from tests.labs.apt import AptLab

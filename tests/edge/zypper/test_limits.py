@@ -10,7 +10,7 @@ from reconciler.managers.scripts import PatchScript
 from reconciler.managers.zypper import ZYPPER
 from reconciler.planning.facts.observation import Change, RefreshOutcome
 from reconciler.planning.runs.execution import Execution, Instruction
-from reconciler.reconcile.ports.target import Unless
+from reconciler.reconcile.ports.unless import Unless
 from reconciler.targets.local import LocalTarget
 from tests.labs.fileserver import stalling
 from tests.labs.recorder import recording
