@@ -5,8 +5,8 @@
 # Contract: docs/reference/patch-scripts.md. In short:
 #   - pacman's own databases are never refreshed without being upgraded to: what is offered is read into a folder
 #     of ours (--cache), and becomes the machine's when the upgrade to it has succeeded;
-#   - nothing but --refresh, --download, --apply and --repair changes anything: the resolver works on a copy of the
-#     package database, for an empty root, with nothing that it could fetch packages from;
+#   - nothing but --refresh, --download, --apply and --repair changes anything: the resolver works on a database of
+#     ours, for an empty root, with nothing that it could fetch packages from;
 #   - upgrades are always full ones (-Su); what is excluded is --ignore'd in that same run.
 
 SELF=pacman-update.sh
@@ -196,34 +196,56 @@ written() { # FOLDER WHOSE: when each of the databases in a folder was
     done
 }
 
-# A copy of what is installed and what is offered, $WORK/db, for pacman to resolve in. It wants a list of files of
-# every package, which nobody asks it about.
+# What is installed and what is offered, $WORK/db, for pacman to resolve in: copies.
 snapshot() {
-    mkdir -p "$WORK/db/local" "$WORK/db/sync" "$WORK/void/cache" "$WORK/void/hooks" "$WORK/void/keys"
     # While somebody is at work, entries come and go.
     if [ -e "$LOCK" ]; then whole=may; else whole=must; fi
+    mkdir -p "$WORK/db/sync" "$WORK/void/cache" "$WORK/void/hooks" "$WORK/void/keys"
     : >"$WORK/rows"
-    for entry in "$DB/local"/*/desc; do
-        [ ! -e "$entry" ] || copy_entries
-        break
-    done
-    [ ! -e "$DB/local/ALPM_DB_VERSION" ] || cp "$DB/local/ALPM_DB_VERSION" "$WORK/db/local/"
+    if can_be_linked; then
+        ln -s "$DB/local" "$WORK/db/local"
+        read_entries ''
+    else
+        copy_entries
+    fi
     copy_databases "$SYNC" "$WORK/db/sync"
     must_have_space
     sort "$WORK/rows" >"$WORK/installed"
 }
 
-# One awk reads all entries, copies them, and says what is installed: name, version, arch, reason (1: for others), size,
-# groups, base (what it was built from) of every package, in $WORK/rows.
+# Of what is installed a link does where pacman is only asked. For an upgrade, it fetches before it writes anything, and
+# here it has nowhere to fetch from and no files at hand. What takes packages out of the copy, or begins a run, has one;
+# so has whoever asks while another is at work, or finds entries that are half written.
+can_be_linked() {
+    case $VERB$UNUSED$GOING in --observe | --dry-run) ;; *) return 1 ;; esac
+    [ ! -e "$LOCK" ] && [ -e "$DB/local/ALPM_DB_VERSION" ] || return 1
+    for entry in "$DB/local"/*/; do
+        [ -s "${entry}desc" ] && [ -e "${entry}files" ] || return 1
+    done
+}
+
+# pacman wants a list of files of every package, which nobody asks it about.
 copy_entries() {
-    (cd "$DB/local" && printf '%s\0' ./*/desc) | sed -z 's/\/desc$//' | (cd "$WORK/db/local" && xargs -0 mkdir --)
-    (cd "$DB/local" && "$whole" awk -v copy="$WORK/db/local/" -v rows="$WORK/rows" 'BEGIN {
+    mkdir "$WORK/db/local"
+    for entry in "$DB/local"/*/desc; do
+        [ -e "$entry" ] || break
+        (cd "$DB/local" && printf '%s\0' ./*/desc) | sed -z 's/\/desc$//' | (cd "$WORK/db/local" && xargs -0 mkdir --)
+        read_entries "$WORK/db/local/"
+        break
+    done
+    [ ! -e "$DB/local/ALPM_DB_VERSION" ] || cp "$DB/local/ALPM_DB_VERSION" "$WORK/db/local/"
+}
+
+# One awk reads all entries, copies them where a folder is named, and says what is installed: name, version, arch, reason
+# (1: for others), size, groups, base (what it was built from) of every package, in $WORK/rows.
+read_entries() { # FOLDER/ or ''
+    (cd "$DB/local" && "$whole" awk -v copy="$1" -v rows="$WORK/rows" 'BEGIN {
         for (i = 1; i < ARGC; i++) {
             entry = ARGV[i]; to = copy substr(entry, 1, length(entry) - 4)
             name = version = arch = reason = size = groups = base = key = ""
-            printf "" >(to "desc")
+            if (copy != "") printf "" >(to "desc")
             while ((got = (getline line <entry)) > 0) {
-                print line >(to "desc")
+                if (copy != "") print line >(to "desc")
                 if (line ~ /^%.*%$/) key = line
                 else if (line == "") key = ""
                 else if (key == "%NAME%") name = line
@@ -235,9 +257,11 @@ copy_entries() {
                 else if (key == "%GROUPS%") groups = groups (groups == "" ? "" : " ") line
             }
             if (got < 0) failed = 2
-            if (close(to "desc")) failed = 2
-            print "%FILES%" >(to "files")
-            if (close(to "files")) failed = 2
+            if (copy != "") {
+                if (close(to "desc")) failed = 2
+                print "%FILES%" >(to "files")
+                if (close(to "files")) failed = 2
+            }
             close(entry)
             if (name != "") print name "\t" version "\t" arch "\t" reason + 0 "\t" size "\t" groups "\t" base >rows
         }
@@ -266,9 +290,11 @@ offered() { # FILE
     while read -r repository; do
         [ -r "$WORK/db/sync/$repository.db" ] || continue
         bsdtar -xOf "$WORK/db/sync/$repository.db" 2>/dev/null | awk -v repository="$repository" '
-            FILENAME == ARGV[1] { wanted[$0]; next }
-            /^%FILENAME%$/ { flush() }
+            FILENAME == ARGV[1] { wanted[$0]; wanted_in_any[$1]; next }
+            $0 == "%FILENAME%" { flush(); passed = 0 }
+            passed { next }
             /^%.*%$/ { key = substr($0, 2, length($0) - 2); next }
+            key == "NAME" && $0 != "" && !($0 in wanted_in_any) { passed = 1; split("", value); next }
             $0 != "" { if (key in value) value[key] = value[key] " " $0; else value[key] = $0 }
             function flush() {
                 if (value["NAME"] in wanted || value["NAME"] " " value["VERSION"] in wanted)
