@@ -20,9 +20,10 @@ from reconciler.planning.facts.observation import (
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.facts.unneeded import UnneededSeen, seen_again
 from reconciler.planning.gates.types import Step
-from reconciler.planning.resolving.boot import BOOT_MARGIN, BOOT_SLACK, boot_need, filling
+from reconciler.planning.resolving.boot import BOOT_MARGIN, BOOT_SLACK, boot_need, filling, freed
 from reconciler.planning.resolving.dialogue import next_question
 from reconciler.planning.resolving.dispositions import ConditionType, Plan
+from reconciler.planning.resolving.kernels import is_of
 from reconciler.planning.resolving.plan import make_plan, security_only
 from reconciler.planning.resolving.unneeded import WHAT_IS_UNUSED
 from reconciler.planning.runs.old_first import old_first, without_unused
@@ -180,6 +181,90 @@ def test_neither_the_running_nor_the_newest_kernel_goes_whatever_the_manager_say
     plan = asked(policy, answers, MACHINE)  # OLD runs there
     assert plan.transaction == ()
     assert f"{OLD}: it runs" in told(plan, ConditionType.UNUSED_KEPT)
+
+
+@pytest.mark.parametrize(
+    ("running", "name", "version"),
+    [
+        ("6.1.0-1-amd64", "linux-image-6.1.0-1-amd64", "6.1.4-1"),
+        ("6.1.0-1-amd64", "linux-image-6.1.0-1-amd64-unsigned", "6.1.4-1"),
+        ("6.8.0-40-generic", "linux-modules-extra-6.8.0-40-generic", "6.8.0-40.40"),
+        ("6.8.0-40-generic", "linux-headers-6.8.0-40", "6.8.0-40.40"),
+        ("6.8.12-1-pve", "proxmox-kernel-6.8.12-1-pve-signed", "7:1"),
+        ("5.14.0-427.el9.x86_64", "kernel-core", "5.14.0-427.el9"),
+        ("5.14.0-427.el9.x86_64+debug", "kernel-debug-core", "1:5.14.0-427.el9"),
+        ("5.14.21-150500.55-default", "kernel-default", "5.14.21-150500.55.1"),
+        ("5.14.21-150500.55-default", "kernel-default-base", "5.14.21-150500.55"),
+    ],
+)
+def test_the_kernel_that_runs_is_known_however_it_calls_itself(running: str, name: str, version: str) -> None:
+    assert is_of(running, name, version)
+
+
+@pytest.mark.parametrize(
+    ("running", "name", "version"),
+    [
+        ("", "linux-image-", "1"),
+        ("6.1.0-1-amd64", "linux-image-6.1.0-11-amd64", "6.1.4-1"),
+        ("6.1.0-1-amd64", "linux-image-6.1.0-1-rt-amd64", "6.1.0-1"),
+        ("5.8-12.x86_64", "kernel-core", "5.8-1"),
+        ("5.14.0-427.el9.x86_64", "kernel-core", "5.14.0-42.el9"),
+        ("5.14.21-150500.55-default", "kernel-default", "5.14.21-150500.551.1"),
+        ("5.14.21-150500.55-default", "kernel-default", "5.14.21-150500.5.1"),
+    ],
+)
+def test_another_kernel_is_not_taken_for_the_one_that_runs(running: str, name: str, version: str) -> None:
+    assert not is_of(running, name, version)
+
+
+def test_the_running_kernel_of_suse_stays_whatever_the_manager_says() -> None:
+    versions = ("5.14.21-150500.55.1", "5.14.21-150500.60.1")
+    seen = replace(
+        healthy(NOW),
+        manager="zypper",
+        installed=tuple(Installed("kernel-default", "x86_64", one) for one in versions),
+    )
+    seen = replace(seen, facts=replace(seen.facts, kernel="5.14.21-150500.55-default"))
+    old = Change("remove", "kernel-default", "x86_64", versions[0], None, unused="kernel")
+    answers = {WHAT_IS_UNUSED: Answer((old,)), **dict([removal(old)])}
+    plan = asked(effective({"autoremove": "kernels"}), answers, seen)
+    assert plan.transaction == ()
+    assert "it runs" in told(plan, ConditionType.UNUSED_KEPT)
+
+
+SUSE = (BootKernel("5.14.21-150500.55-default", 40 * MIB),)
+PROXMOX = (BootKernel("6.8.12-1-pve", 40 * MIB),)
+
+
+@pytest.mark.parametrize(
+    ("change", "kernels", "is_needed"),
+    [
+        (coming("kernel-default", "5.14.21-150500.60.1"), SUSE, "needed"),
+        (coming("kernel-default", "5.14.21-150500.55.1"), SUSE, ""),
+        (coming("proxmox-kernel-6.8.12-4-pve-signed", "6.8.12-4"), PROXMOX, "needed"),
+        (coming("proxmox-kernel-6.8.12-1-pve-signed", "6.8.12-1"), PROXMOX, ""),
+        (coming("pve-kernel-6.2.16-3-pve", "6.2.16-3"), PROXMOX, "needed"),
+        (coming("kernel-uek-core", "5.15.0-200.el9uek"), KERNELS, "needed"),
+        (coming("kernel-core", "5.14.0-1"), (BootKernel("5.14.0-12.x86_64", MIB),), "needed"),
+        (coming("linux-image-amd64", "6.1.4-1"), KERNELS, ""),
+        (coming("linux-image-6.1.0-1-amd64-dbg", "6.1.4-1"), KERNELS, ""),
+        (coming("kernel-tools-libs", "5.14.0-3.el9"), KERNELS, ""),
+        (coming("kernel-srpm-macros", "1.0-13.el9"), KERNELS, ""),
+        (coming("kernel-headers", "5.14.0-3.el9"), KERNELS, ""),
+        (coming("kernel-modules-extra", "5.14.0-3.el9"), KERNELS, ""),
+        (coming("kernelshark", "2.0-1"), KERNELS, ""),
+    ],
+)
+def test_only_a_kernel_that_is_not_there_needs_room(
+    change: Change, kernels: tuple[BootKernel, ...], is_needed: str
+) -> None:
+    assert bool(boot_need((change,), kernels)) == bool(is_needed)
+
+
+def test_old_kernels_of_suse_and_proxmox_make_room() -> None:
+    assert freed((going("kernel-default", "5.14.21-150500.55.1"),), SUSE) == 40 * MIB
+    assert freed((going("proxmox-kernel-6.8.12-1-pve-signed", "6.8.12-1"),), PROXMOX) == 40 * MIB
+    assert freed((going("kernel-default-devel", "5.14.21-150500.55.1"),), SUSE) == 0
 
 
 def test_what_a_person_installed_stays_whatever_the_manager_says() -> None:

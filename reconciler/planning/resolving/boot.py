@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from reconciler.planning.facts.observation import BootKernel, Change, Filesystem, Health
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
+from reconciler.planning.resolving.kernels import is_image, is_of
 from reconciler.planning.text.wording import mebibytes
 
 BOOT_MARGIN = 150 * 2**20
@@ -17,8 +18,6 @@ BOOT_SLACK = 8 * 2**20
 """What stays free beside it, for what the boot loader writes."""
 
 MAKES_ROOM = "'autoremove: kernels' lets old ones go first"
-
-_NAMES = ("linux-image", "kernel", "proxmox-kernel")
 
 
 def boot_need(changes: Iterable[Change], kernels: Sequence[BootKernel]) -> int:
@@ -101,11 +100,9 @@ def _largest(kernels: Iterable[BootKernel]) -> int:
 
 
 def _is_new_kernel(change: Change) -> bool:
-    return change.action == "install" and change.name.startswith(_NAMES)
+    return change.action == "install" and is_image(change.name)
 
 
 def _is_of(release: str, name: str, version: str | None) -> bool:
-    """Say whether a package is that of a kernel: its name ends with the release, or its version begins it."""
-    upstream = (version or "").rpartition(":")[2]
-    is_named = name.startswith(_NAMES) and name.endswith(f"-{release}")
-    return is_named or (name.startswith("kernel") and bool(upstream) and release.startswith(upstream))
+    """Say whether a package brings, or brought, the files of a kernel."""
+    return is_image(name) and is_of(release, name, version or "")

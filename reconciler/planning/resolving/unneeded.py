@@ -13,14 +13,14 @@ Only the manager says what is unused, by its own rule; policy chooses among that
 * No update waits for any of this: what was not answered is not removed.
 """
 
-import re
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 
 from reconciler.planning.facts import exit_codes
-from reconciler.planning.facts.observation import Answer, Change, Exchange, Installed, Observation, Question
+from reconciler.planning.facts.observation import Answer, Change, Exchange, Observation, Question
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.facts.unneeded import UnneededSeen, seen_again
+from reconciler.planning.resolving.kernels import is_of, kernels_like
 from reconciler.planning.resolving.selection import Obstacle, Rules
 from reconciler.planning.text.wording import listed, sentence
 from reconciler.policy.resolve import Effective
@@ -126,7 +126,7 @@ class Candidates:
 
     def _against_kernel(self, change: Change) -> str:
         version = change.from_version or ""
-        if self.running and (change.name.endswith(f"-{self.running}") or _is_release(change, self.running)):
+        if is_of(self.running, change.name, version):
             return "it runs"
         order = self.rules.machine.order
         others = [one.version for one in kernels_like(change.package, self.rules.machine.installed)]
@@ -137,21 +137,6 @@ class Candidates:
 
 def _key(change: Change) -> Key:
     return change.package, change.from_version or ""
-
-
-def _is_release(change: Change, running: str) -> bool:
-    """Say whether the running kernel is this version of a package; an rpm's epoch is not told by it."""
-    version = (change.from_version or "").rpartition(":")[2]
-    return running == version or running.startswith((f"{version}.{change.arch}", f"{version}-"))
-
-
-_RELEASE = re.compile(r"-[0-9]+\.[0-9].*")
-
-
-def kernels_like(package: PackageId, installed: Iterable[Installed]) -> Iterator[Installed]:
-    """Yield what is installed of the same sort: Debian's kernels have their release in the name."""
-    stem = _RELEASE.sub("", package.name)
-    return (one for one in installed if _RELEASE.sub("", one.name) == stem and one.arch == package.arch)
 
 
 def _question(changes: Collection[Change]) -> Question:
