@@ -146,6 +146,45 @@ def test_what_would_take_more_along_stays_with_what_it_would_take(host: Site, ma
     assert "keeper: exception 'kept' blocks keeper 1.0" in told
 
 
+def test_what_cannot_be_removed_stays_unused_and_the_rest_goes_later(host: Site, machine: AptLab) -> None:
+    """A script that fails is a person's matter: until then the package keeps its mark, and so does the rest."""
+    refuses = Deb("refuses", "1.0", scripts={"prerm": "exit 1"})
+    both = {"Depends": "refuses, yields"}
+    machine.install(refuses, Deb("yields", "1.0"), Deb("needs-both", "1.0", fields=both))
+    machine.publish(MAIN, Deb("needs-both", "1.1"))
+    machine.refresh()
+    machine.mark_auto("refuses", "yields")
+    want(host, "needs-both", policy=NEW_UNUSED)
+    updates, failed = tick(host).runs
+    assert (updates.outcome, failed.outcome) == ("applied", "failed")
+    assert "refuses: installed refuses package pre-removal script" in failed.reason
+    assert {"refuses", "yields"} <= machine.automatic()
+    planned = {one["name"] for one in host.report()["plan"]["transaction"]}
+    assert {"refuses"} <= planned
+    again = tick(host, INSIDE.replace(minute=20))
+    assert again.runs == ()  # The same plan on the same machine is not tried again.
+    assert host.report()["decision"]["outcome"] == "already-failed"
+
+    (machine.admin / "info/refuses.prerm").write_text("#!/bin/sh\nexit 0\n")
+    want(host, "needs-both", policy=NEW_UNUSED + "steps: single\n")
+    (mended,) = tick(host, INSIDE.replace(minute=40)).runs
+    assert mended.outcome == "applied"
+    assert not {"refuses", "yields"} & machine.versions().keys()
+
+
+def test_an_old_kernel_that_cannot_be_removed_keeps_no_update_back(host: Site, machine: AptLab) -> None:
+    (machine.admin / f"info/{OLD_KERNELS[0]}.prerm").write_text("#!/bin/sh\nexit 1\n")
+    (machine.admin / f"info/{OLD_KERNELS[0]}.prerm").chmod(0o755)
+    want(host, "needing", policy="autoremove: kernels\n")
+    (record,) = tick(host).runs
+    assert (record.outcome, record.code) == ("failed", "packages-failed")
+    assert machine.versions()["needing"] == "1.1"
+    assert OLD_KERNELS[0] in machine.automatic()
+    (alone,) = tick(host, INSIDE.replace(minute=20)).runs  # It is another plan than before.
+    assert (alone.outcome, alone.difference.changed) == ("failed", ())
+    assert tick(host, INSIDE.replace(minute=40)).runs == ()
+
+
 def test_a_run_that_is_undone_brings_back_what_it_removed_with_its_marks(host: Site, machine: AptLab) -> None:
     is_there = f"grep -A1 'Package: {OLD_KERNELS[0]}' {machine.admin}/status | grep -q 'ok installed'"
     host.hook("health", "10-there", is_there)

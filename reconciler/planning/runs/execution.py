@@ -136,7 +136,8 @@ def automatic_after(
     Naming a version marks a package as wanted by a person. An update changes nothing about why something is
     installed, so a mark passes on: from the version before and from others that stay beside it (kernels),
     else from what is replaced, or is from now on only there for it. Where one of several was wanted by a
-    person, so is what comes. What comes in for none of these comes for others.
+    person, so is what comes. What comes in for none of these comes for others. What is to go and cannot stays
+    what it was: a manager that has begun to remove it has forgotten its mark.
 
     Args:
         changes: The transaction.
@@ -154,14 +155,12 @@ def automatic_after(
     for heir in changes:
         for name in heir.heir_of:
             replaced[heir.name] = replaced.get(heir.name, True) and by_name.get(name, True)
-    return tuple(
-        sorted(
-            str(change.package)
-            for change in changes
-            if change.to_version is not None
-            and before.get(key(change.package), replaced.get(change.name, True))
-        )
-    )
+    marked = {
+        str(change.package)
+        for change in changes
+        if before.get(key(change.package), change.to_version is not None and replaced.get(change.name, True))
+    }
+    return tuple(sorted(marked))
 
 
 def _name_of(package: PackageId) -> str:
