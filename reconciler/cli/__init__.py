@@ -1,5 +1,6 @@
 """The command line: arguments, wiring and exit codes. The only place that knows all the parts."""
 
+import _signal  # type: ignore[import-not-found] # what signal makes its enumerations of: a quiet tick has no need of those
 import os
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ def _main(arguments: Sequence[str]) -> int:
     # Whatever the caller's is: nothing that this program or its children write may be writable by others.
     os.umask(os.umask(UMASK) | UMASK)
     channels.guard()
+    _hear_of_children()
     # The tick that finds nothing changed is by far the most frequent call: it is answered before anything
     # heavy is imported, the argument parser included.
     from reconciler.cli.wiring import quiet
@@ -47,3 +49,15 @@ def _main(arguments: Sequence[str]) -> int:
     from reconciler.cli import dispatch
 
     return dispatch.run(arguments)
+
+
+def _hear_of_children() -> None:
+    """Be told how each child ends, whatever the caller wanted for itself.
+
+    Who ignores SIGCHLD passes that on to what it starts, as some supervisors and containers do. The kernel
+    then forgets how children ended, and :mod:`subprocess` takes each of them for one that did well: of git as
+    of a package manager, and theirs do the same.
+    """
+    if _signal.getsignal(_signal.SIGCHLD) == _signal.SIG_IGN:
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGCHLD,))

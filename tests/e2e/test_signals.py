@@ -16,6 +16,7 @@ __all__ = ["host", "machine"]
 
 COMMAND = """\
 import signal, sys
+{before}
 for number in (signal.SIGHUP, signal.SIGTERM):
     signal.signal(number, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -25,11 +26,11 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-def start(site: Site) -> "subprocess.Popen[str]":
+def start(site: Site, before: str = "") -> "subprocess.Popen[str]":
     paths = ":".join([str(Path.cwd()), *(path for path in sys.path if path.endswith("-packages"))])
     arguments = [paths, "--config", str(site.config), "run", "--now", "--reason", "now"]
     return subprocess.Popen(
-        [sys.executable, "-I", "-B", "-c", COMMAND, *arguments],
+        [sys.executable, "-I", "-B", "-c", COMMAND.replace("{before}", before), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -86,3 +87,12 @@ def test_told_to_end_while_it_imports_it_ends_without_a_word(module: str, tmp_pa
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_caller_that_ignores_its_children_makes_no_failure_a_success(host: Site) -> None:
+    host.policy.rename(host.policy.with_name("away"))
+    with start(host, before="signal.signal(signal.SIGCHLD, signal.SIG_IGN)") as child:
+        out, errors = child.communicate()
+    assert "PolicyUnavailable (NoSuchPolicy)" in out
+    assert "cannot fetch the policy" in errors
+    assert child.returncode != 0
