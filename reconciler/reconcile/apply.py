@@ -23,7 +23,7 @@ from reconciler.planning.gates.decision import evaluate
 from reconciler.planning.gates.recording import Ruling
 from reconciler.planning.gates.types import Apply, Closed, GateInputs, GateName, Step
 from reconciler.planning.resolving.plan import question_of
-from reconciler.planning.runs.costs import Pace, Took
+from reconciler.planning.runs.costs import Pace, Took, share_left
 from reconciler.planning.runs.execution import Execution, Instruction, automatic_after, automatic_in
 from reconciler.planning.runs.hooks_and_health import CheckResult
 from reconciler.planning.runs.journal import Journal, Phase, Shift
@@ -490,8 +490,8 @@ class Applier:
         The policy comes with ``inputs``, from whoever was asked last; the rest stays as it was assessed.
         """
         # What is left needs its share of the time that the whole plan was given.
-        left = sum(len(step.changes) for step in journal.steps[journal.current :])
-        share = left / max(1, len(journal.transaction))
+        left = {change.transition for step in journal.steps[journal.current :] for change in step.changes}
+        share = share_left(journal.transaction, left)
         inputs, health = asked_anew(inputs, self.link), observation.health
         if any(step.outcome is StepOutcome.FAILED for step in journal.done):
             # What this run itself left half done is known, and keeps nothing else back.

@@ -126,3 +126,17 @@ def test_how_long_steps_take_is_learned_and_makes_more_of_them(fleet: Fleet) -> 
     record = only_run(fleet, host)
     assert record.outcome == "applied"
     assert host.made == [["openssl"], ["bash"], ["zlib"], ["git"]]
+
+
+def test_a_heavy_step_needs_its_share_of_the_time_and_not_of_the_packages(fleet: Fleet) -> None:
+    heavy = "zz-dkms"
+    names = (*(f"light{number}" for number in range(9)), heavy)
+    builds = tuple(Build(name, version) for name in names for version in ("1.0", "1.1"))
+    host = Stepwise(PackageWorld(builds, dict.fromkeys(names, "1.0")), takes=timedelta(minutes=45))
+    window = POLICY[1].data.replace(b'"*-*-* 00:00", duration: 24h', b'"*-*-* 03:00", duration: 61m')
+    policy = b"kind: Policy\nname: base\naction: apply\nschedule: [always]\nbudget: 30m\nstep_time: 1m\n"
+    fleet.policy = (replace(POLICY[0], data=policy), replace(POLICY[1], data=window))
+    record = only_run(fleet, host)
+    # Of the time, a module that is built is nine tenths, and of the packages one.
+    assert host.made == [list(names[:-1])]
+    assert (record.outcome, record.code) == ("partial", "budget")

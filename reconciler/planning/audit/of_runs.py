@@ -24,6 +24,7 @@ from reconciler.planning.reporting.report import build_report, to_document
 from reconciler.planning.resolving.dispositions import Plan
 from reconciler.planning.resolving.plan import security_only
 from reconciler.planning.resolving.youth import state_ends
+from reconciler.planning.runs.costs import share_left
 from reconciler.planning.runs.record import (
     PASSING,
     RunOutcome,
@@ -311,12 +312,13 @@ def _shares(case: RunCase) -> Iterator[tuple[int, StepRecord, float]]:
     """Yield each step with its number, and the part of the budget that what was left then needed."""
     if isinstance(case.built, Unread):
         return
-    done, every = 0, max(1, len(case.built.ruling.plan.transaction))
+    transaction = case.built.ruling.plan.transaction
+    left = {change.transition for change in transaction}
     for number, step in enumerate(case.record.steps):
-        yield number, step, (every - done) / every
+        yield number, step, share_left(transaction, left)
         # Of one that was refused or locked nothing was done.
         if step.outcome in {StepOutcome.DONE, StepOutcome.FAILED}:
-            done += len(step.changes)
+            left -= {move.transition for move in step.changes}
 
 
 def _asked(case: RunCase, step: StepRecord, share: float) -> tuple[Plan, tuple[Closed, ...]] | Unread:

@@ -1,17 +1,19 @@
-"""What a step takes, by what steps took on this host: an estimate that decides only where a plan is cut.
+"""What a step takes, by what steps took on this host.
 
-It is rough on purpose. A call of a package manager has a price of its own (its cache, its resolver, triggers,
+It is an estimate that decides where a plan is cut, and how much of the budget what is left still needs. It is
+rough on purpose. A call of a package manager has a price of its own (its cache, its resolver, triggers,
 hooks), each change has one, and so has each MiB that is unpacked; some packages do the work of hundreds. How
 fast this host is says the median of its own last steps, in which one that waited for a lock, or for a disk
 that was full, counts for nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from statistics import median
 
 from reconciler.planning.facts.observation import Change
+from reconciler.planning.facts.package import Transition
 from reconciler.planning.gates.types import Step
 from reconciler.planning.runs.record import StepOutcome, StepRecord
 from reconciler.records import dataclass
@@ -91,6 +93,13 @@ class Pace:
         return tuple(Step(tuple(changes)) for changes in found)
 
 
+def share_left(changes: Iterable[Change], left: Collection[Transition]) -> float:
+    """Return which part of the time that ``changes`` take those in ``left`` do, from 0 to 1."""
+    weights = {change.transition: _weight(change) for change in changes}
+    whole = sum(weights.values())
+    return sum(weight for what, weight in weights.items() if what in left) / whole if whole else 1.0
+
+
 def measured(
     steps: Iterable[StepRecord], planned: Iterable[Change], took: Sequence[Took]
 ) -> tuple[Took, ...]:
@@ -101,12 +110,13 @@ def measured(
         planned: Its changes, which know their sizes.
         took: What was remembered before.
     """
-    known = {change.package: change for change in planned}
+    # Of a kernel, one version comes while another goes.
+    known = {change.transition: change for change in planned}
     fresh = [
         Took(Pace().seconds(changes), (step.ended - step.started).total_seconds())
         for step in steps
         if step.outcome is StepOutcome.DONE
-        and (changes := [known[move.package] for move in step.changes if move.package in known])
+        and (changes := [known[move.transition] for move in step.changes if move.transition in known])
     ]
     return (*took, *fresh)[-REMEMBERED:]
 
