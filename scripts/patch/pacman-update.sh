@@ -163,10 +163,13 @@ configure() {
 limit_rate() {
     [ -n "$RATE" ] && [ -z "$(options_named XferCommand)" ] || return 0
     place curl || refused 'no curl is here, which --limit-rate needs' "$OTHER"
+    # As pacman itself, it gives up a server that sends nothing for 10 seconds, unless the operator wants it to wait.
+    patience='--speed-limit 1 --speed-time 10'
+    [ -z "$(awk '$0 == "DisableDownloadTimeout"' "$WORK/flat")" ] || patience=
     # It says of what it cannot fetch what pacman would, and begins anew where a server gives no rest of a file.
     cat >"$WORK/fetch" <<EOF
 get() {
-    words=\$('$_place' -q -fsSL --connect-timeout 10 --limit-rate ${RATE}K "\$@" 2>&1)
+    words=\$('$_place' -q -fsSL --connect-timeout 10 $patience --limit-rate ${RATE}K "\$@" 2>&1)
 }
 get -C - -o "\$1" "\$2" && exit
 [ \$? -ne 33 ] || { rm -f "\$1"; get -o "\$1" "\$2" && exit; }

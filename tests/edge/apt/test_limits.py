@@ -33,6 +33,11 @@ SOON = timedelta(seconds=0.1)
             'Acquire::http::Dl-Limit "70"; Acquire::https::Dl-Limit "0";',
             ["ftp 2048", "http 70", "https 2048"],
         ),
+        ('Acquire::http::Dl-Limit "64k";', ["ftp 2048", "http 64k"]),
+        # Of these apt makes no limit, or one that is higher.
+        ('Acquire::http::Dl-Limit "70000k";', ["ftp 2048", "http 2048", "https 2048"]),
+        ('Acquire::http::Dl-Limit "none";', ["ftp 2048", "http 2048", "https 2048"]),
+        ('Acquire::http::Dl-Limit "99999999999999999999";', ["ftp 2048", "http 2048", "https 2048"]),
     ],
 )
 def test_apt_fetches_no_faster_than_policy_and_operator_say(

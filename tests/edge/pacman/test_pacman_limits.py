@@ -35,6 +35,20 @@ def test_pacman_fetches_packages_no_faster_than_policy_says(
     calls = said.read_text().splitlines()
     assert calls
     assert all("--limit-rate 2048K" in call for call in calls)
+    # A server that stalls would hold up a run for ever, where pacman itself turns to the next one.
+    assert all("--speed-limit 1 --speed-time 10 " in call for call in calls)
+
+
+def test_who_wants_to_wait_for_a_slow_server_does_so(
+    lab: PacmanLab, script: PatchScript, tmp_path: Path, folder: Folder
+) -> None:
+    path, said = recording(tmp_path / "recorder", "curl", _SAYS_ITS_LIMITS)
+    lab.configure("DisableDownloadTimeout")
+    pacman = ScriptedManager(PACMAN, LocalTarget({**lab.environment, "PATH": path}), script, lab.cache)
+    changes = pacman.resolve(Question()).changes
+    assert pacman.download(Instruction(changes, rate=RATE), folder()) == Execution(0)
+    assert "--limit-rate 2048K" in said.read_text()
+    assert "--speed-time" not in said.read_text()
 
 
 def test_the_operators_own_program_fetches_as_it_is(
