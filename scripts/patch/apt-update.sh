@@ -152,12 +152,13 @@ done
 ROOT=${ROOT%/} LISTS=${LISTS%/} ARCHIVES=${ARCHIVES%/} STATE=${STATE%/}
 
 # apt's own limits are in KiB, and all servers together keep to one (apt.conf(5)); https has that of http where it has
-# none. The operator's stays where it is lower.
+# none. The operator's stays where it is lower. Of a value apt takes the digits that it begins with ("64k"), and none
+# for no limit.
 limit_rate() { # SCHEME THE-OPERATOR'S
-    case ${2:-0} in
-        *[!0-9]*) return 0 ;; # what apt makes of it is not known here
-        *) [ "${2:-0}" -eq 0 ] || [ "$2" -gt "$RATE" ] || return 0 ;;
-    esac
+    own=${2%%[!0-9]*}
+    # More digits than the shell can count with are more than any limit of ours.
+    case $own in ??????????*) own=0 ;; esac
+    [ "${own:-0}" -eq 0 ] || [ "$own" -gt "$RATE" ] || return 0
     printf 'Acquire::%s::Dl-Limit "%s";\n' "$1" "$RATE" >>"$WORK/ours.conf"
 }
 
