@@ -40,6 +40,9 @@ that 30,000 take two minutes on a machine that does nothing else. What is asked 
 EXPLAIN_TIMEOUT = 120.0
 """For a question about one package, which no plan waits for."""
 REFRESH_TIMEOUT = 1800.0
+_METADATA = 256 * 2**20
+"""Bytes of a refresh that have their time beside that where policy limits how fast they come: several times all
+that a distribution has. What is ended before its end is fetched from its begin again, and would never be new."""
 LOG = "log"
 """File of an execution's folder with the manager's own output, written as it speaks."""
 
@@ -197,7 +200,7 @@ class Scripted(Generic[Where_co]):
                 lambda sections: reading.read_refresh(self._dialect, sections),
                 "--refresh",
                 *_limit(rate),
-                timeout=REFRESH_TIMEOUT,
+                timeout=REFRESH_TIMEOUT + (0 if rate is None else _METADATA // rate),
             )
         except Transient as error:
             return Refresh(RefreshOutcome.FAILED, error.message)

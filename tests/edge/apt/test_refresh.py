@@ -199,6 +199,15 @@ def test_a_plan_may_take_as_long_as_a_refresh_and_an_explanation_less(
     assert (answer.exit_code, answer.message) == (OTHER, f"slow.sh --dry-run did not end within {limit} s")
 
 
+@pytest.mark.parametrize(("rate", "limit"), [(None, 1800), (2 * 2**20, 1928), (32 * 2**10, 9992)])
+def test_what_is_fetched_slowly_has_the_time_that_it_needs(
+    own_lab: AptLab, rate: int | None, limit: int
+) -> None:
+    slow = PatchScript("slow.sh", b"sleep 60", (("slow.sh", "0" * 64),))
+    told = ScriptedManager(APT, Hurried(own_lab.environment), slow).refresh(rate)
+    assert told == Refresh(RefreshOutcome.FAILED, f"slow.sh --refresh did not end within {limit} s")
+
+
 class Hurried(LocalTarget):
     """This machine, for which half an hour is over soon."""
 
