@@ -41,8 +41,8 @@ EXPLAIN_TIMEOUT = 120.0
 """For a question about one package, which no plan waits for."""
 REFRESH_TIMEOUT = 1800.0
 _METADATA = 256 * 2**20
-"""Bytes of a refresh that have their time beside that where policy limits how fast they come: several times all
-that a distribution has. What is ended before its end is fetched from its begin again, and would never be new."""
+"""Bytes of a refresh that have their time beside that where policy limits how fast they come: several times
+all that a distribution has. What is ended before its end is fetched anew, and would never be there."""
 LOG = "log"
 """File of an execution's folder with the manager's own output, written as it speaks."""
 
