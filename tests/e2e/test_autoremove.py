@@ -147,7 +147,7 @@ def test_what_would_take_more_along_stays_with_what_it_would_take(host: Site, ma
 
 
 def test_what_cannot_be_removed_stays_unused_and_the_rest_goes_later(host: Site, machine: AptLab) -> None:
-    """A script that fails is a person's matter: until then the package keeps its mark, and so does the rest."""
+    """A script that fails is a person's matter; until it is mended all of it stays what it was."""
     refuses = Deb("refuses", "1.0", scripts={"prerm": "exit 1"})
     both = {"Depends": "refuses, yields"}
     machine.install(refuses, Deb("yields", "1.0"), Deb("needs-both", "1.0", fields=both))

@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.planning.facts.observation import (
     Answer,
+    Available,
     BootKernel,
     Change,
     Exchange,
@@ -15,6 +16,7 @@ from reconciler.planning.facts.observation import (
     Health,
     Installed,
     Observation,
+    Offer,
     Question,
 )
 from reconciler.planning.facts.package import PackageId
@@ -22,7 +24,7 @@ from reconciler.planning.facts.unneeded import UnneededSeen, seen_again
 from reconciler.planning.gates.types import Step
 from reconciler.planning.resolving.boot import BOOT_MARGIN, BOOT_SLACK, boot_need, filling, freed
 from reconciler.planning.resolving.dialogue import next_question
-from reconciler.planning.resolving.dispositions import ConditionType, Plan
+from reconciler.planning.resolving.dispositions import ConditionType, Disposition, Plan
 from reconciler.planning.resolving.kernels import is_of
 from reconciler.planning.resolving.plan import make_plan, security_only
 from reconciler.planning.resolving.unneeded import WHAT_IS_UNUSED
@@ -285,3 +287,55 @@ def test_a_removal_that_takes_more_along_is_left() -> None:
     plan = asked(policy, {WHAT_IS_UNUSED: Answer((UNUSED_LIB,)), named: more}, seen)
     assert plan.transaction == ()
     assert "lib: its removal would take wanted along" in told(plan, ConditionType.UNUSED_KEPT)
+
+
+def offered(name: str, arch: str, installed: str, candidate: str) -> Offer:
+    return Offer(name, arch, installed, candidate, (Available(candidate, ("origin",), security=True),))
+
+
+YOUNG = {"min_age": {"security": "5d"}}
+
+
+def test_what_goes_although_it_has_an_update_goes_for_its_own_reason() -> None:
+    seen = replace(MACHINE, unneeded=KNOWN, offers=(offered("lib", "amd64", "1", "2"),))
+    answers = {WHAT_IS_UNUSED: Answer((UNUSED_LIB,)), **dict([removal(UNUSED_LIB)])}
+    plan = asked(effective({"autoremove": "new-unused", **YOUNG}), answers, seen)
+    (update,) = plan.updates
+    assert (update.disposition, update.candidate) == (Disposition.PLANNED, None)
+    assert [one.message for one in update.reasons] == ["nothing needs it any more since run R1"]
+
+
+def of_versions(*versions: str) -> tuple[tuple[Installed, ...], tuple[Change, ...]]:
+    """Return a kernel of rpm in these versions, and as what goes if they all go."""
+    here = tuple(Installed("kernel-core", "x86_64", one, automatic=True) for one in versions)
+    return here, tuple(
+        Change("remove", one.name, one.arch, one.version, None, unused="kernel") for one in here
+    )
+
+
+def test_an_old_kernel_that_goes_hides_no_update_of_the_kernel() -> None:
+    here, old = of_versions("5.8-1", "5.9-1", "5.11-1")
+    new = offered("kernel-core", "x86_64", "5.11-1", "5.12-1")
+    seen = replace(healthy(NOW), manager="dnf", installed=here, offers=(new,))
+    answers = {WHAT_IS_UNUSED: Answer(old[:2]), **dict([removal(*old[:2])])}
+    plan = asked(effective({"autoremove": "kernels", **YOUNG}), answers, seen)
+    assert [one.from_version for one in plan.transaction] == ["5.8-1", "5.9-1"]
+    (update,) = plan.updates
+    assert (update.candidate, update.security, update.disposition) == ("5.12-1", True, Disposition.TOO_YOUNG)
+    assert [one.message for one in update.reasons[1:]] == [
+        "5.8-1 is an old kernel that the package manager lets go",
+        "5.9-1 is an old kernel that the package manager lets go",
+    ]
+
+
+def test_each_version_of_a_kernel_is_told_whether_it_goes_or_stays() -> None:
+    here, old = of_versions("5.8-1", "5.9-1", "5.10-1", "5.11-1")
+    seen = replace(healthy(NOW), manager="dnf", installed=here)
+    seen = replace(seen, facts=replace(seen.facts, kernel="5.9-1.x86_64"))
+    answers = {WHAT_IS_UNUSED: Answer(old), **dict([removal(old[0], old[2])])}
+    plan = asked(effective({"autoremove": "kernels"}), answers, seen)
+    (update,) = plan.updates
+    assert [one.message.split()[0] for one in update.reasons] == ["5.10-1", "5.8-1"]
+    kept = told(plan, ConditionType.UNUSED_KEPT)
+    assert "kernel-core 5.9-1: it runs" in kept
+    assert "kernel-core 5.11-1: it is the newest one" in kept

@@ -25,8 +25,8 @@ from reconciler.planning.gates.security_plan import passed_freeze, shown_of_secu
 from reconciler.planning.gates.types import Decision, GateInputs, GateResult, Nothing
 from reconciler.planning.resolving.approval import digest_of
 from reconciler.planning.resolving.dispositions import Plan
-from reconciler.planning.resolving.plan import make_plan, security_only
 from reconciler.planning.resolving.kernels import kernels_like
+from reconciler.planning.resolving.plan import make_plan, security_only
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import SCHEMA_VERSION, is_known, refusal, since
 from reconciler.policy.match import HostFacts

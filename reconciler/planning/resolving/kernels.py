@@ -1,4 +1,4 @@
-"""Which kernel a package is of: what is told by names of packages, their versions, and how a kernel calls itself.
+"""Which kernel a package is of: told by its name and version, and by how a kernel calls itself.
 
 This is the only place that knows how distributions name kernels. Four ways are in use:
 
@@ -23,8 +23,10 @@ _BY_RELEASE = re.compile(r"(?:linux-image|proxmox-kernel|pve-kernel)(?:-unsigned
 """Debian's, one of each release; a meta package has no release, and brings nothing to ``/boot``."""
 _BY_VERSION = re.compile(r"kernel(?:-.*)?")
 _BESIDE = frozenset(
-    "dbg debuginfo debugsource devel doc docs extra firmware headers libs livepatch macros modules obs optional"
-    " source stablelists syms tools".split()
+    {
+        *("dbg", "debuginfo", "debugsource", "devel", "doc", "docs", "extra", "firmware", "headers", "libs"),
+        *("livepatch", "macros", "modules", "obs", "optional", "source", "stablelists", "syms", "tools"),
+    }
 )
 """Words in the name of an rpm that is made with a kernel, or for one, and is none."""
 

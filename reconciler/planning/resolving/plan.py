@@ -24,7 +24,8 @@ from reconciler.planning.resolving.reasons import (
     reasons_for_change,
 )
 from reconciler.planning.resolving.selection import Rules, Standing, Unwanted, Wanted, moves
-from reconciler.planning.resolving.unneeded_words import reasons_of_removal
+from reconciler.planning.resolving.unneeded import unused_by_package
+from reconciler.planning.resolving.unneeded_words import reason_of_removal
 from reconciler.planning.resolving.why_absent import KeptBack
 from reconciler.planning.text.canonical import instant
 from reconciler.policy.resolve import Effective
@@ -124,12 +125,14 @@ class Account:
     Attributes:
         conversation: By whose policy and instant.
         resolution: The transaction, or why there is none.
-        moved: What it changes, by package.
+        moved: What it changes, by package: of several changes the one that decides its fate.
+        going: What goes since nothing needs it, by package: of some there are several versions.
     """
 
     conversation: Conversation
     resolution: Resolution
     moved: Mapping[PackageId, Change]
+    going: Mapping[PackageId, tuple[Change, ...]]
     _approvals: _Approvals
     _timekeeper: Timekeeper
 
@@ -143,10 +146,18 @@ class Account:
             observation: Of the machine.
         """
         rules = conversation.rules
+        going = unused_by_package(found.changes)
+        moved = moves((one for one in found.changes if not one.unused), conversation.offers)
+        # What else there is of a package may have an update, which is not to be lost behind an old kernel.
+        known = moved.keys() | conversation.offers.keys()
+        leaving = {
+            key: gone[0] for key, gone in going.items() if key not in known or not rules.stays(key, gone)
+        }
         return cls(
             conversation,
             found,
-            moves(found.changes, conversation.offers),
+            {**moved, **leaving},
+            going,
             _Approvals.of(found.changes, digest_of(found.changes), rules.effective, rules.now),
             Timekeeper.of(observation, rules),
         )
@@ -162,9 +173,11 @@ class Account:
     def update_of(self, package: PackageId) -> Update:
         """Return one update with its reasons, which take most of the time that it takes."""
         offer = self.conversation.offers.get(package)
-        if offer is None:
-            return self._of_change(self.moved[package])
-        return self._of_offer(package, offer)
+        change = self.moved.get(package)
+        update = self._of_change(self.moved[package]) if offer is None else self._of_offer(package, offer)
+        if package not in self.going or (change is not None and change.unused):
+            return update
+        return replace(update, reasons=(*update.reasons, *self._reasons_of_going(package)))
 
     def fate_of(self, package: PackageId) -> tuple[Disposition, str | None]:
         """Return the disposition and the candidate of one update, the same as with its reasons."""
@@ -224,7 +237,7 @@ class Account:
     def _planned(self, offer: Offer, standing: Standing, change: Change) -> Update:
         known = [each for each in offer.versions if each.version == change.to_version]
         available = known[0] if known else Available(change.to_version or "", (), security=change.security)
-        reasons = reasons_for_change(change, standing, self._rules)
+        reasons = self._reasons_for(change, standing)
         return self._approved(
             Update(
                 name=offer.name,
@@ -259,10 +272,14 @@ class Account:
             )
         )
 
-    def _reasons_for(self, change: Change) -> tuple[Reason, ...]:
+    def _reasons_for(self, change: Change, standing: Standing | None = None) -> tuple[Reason, ...]:
         if change.unused:
-            return reasons_of_removal(change, self.resolution.removals, self._rules)
-        return reasons_for_change(change, None, self._rules)
+            return self._reasons_of_going(change.package)
+        return reasons_for_change(change, standing, self._rules)
+
+    def _reasons_of_going(self, package: PackageId) -> tuple[Reason, ...]:
+        removals = self.resolution.removals
+        return tuple(reason_of_removal(one, removals, self._rules) for one in self.going[package])
 
     def _approved(self, update: Update) -> Update:
         """Add what the approvals say; where none covers the plan, that is the disposition."""

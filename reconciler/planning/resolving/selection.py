@@ -465,6 +465,11 @@ class Rules:
         """Tell whether a package must not even be removed: an operator or an exception holds or blocks it."""
         return bool(self.keeping(package, ""))
 
+    def stays(self, package: PackageId, going: Collection[Change]) -> bool:
+        """Say whether another version of a package is installed than those that go."""
+        gone = {change.from_version for change in going}
+        return any(one.package == package and one.version not in gone for one in self.machine.installed)
+
     def keeping(self, package: PackageId, version: str) -> tuple[Obstacle, ...]:
         """Return what keeps a package where it is, whatever is on offer; ``version`` is the present."""
         found: list[Obstacle] = [OperatorHold()] if package in self.machine.held else []

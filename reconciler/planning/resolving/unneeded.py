@@ -48,7 +48,7 @@ class Removals:
 
     going: tuple[Change, ...] = ()
     since: Mapping[PackageId, str] = field(default_factory=dict)
-    kept: tuple[tuple[PackageId, Obstacle | str], ...] = ()
+    kept: tuple[tuple[Change, Obstacle | str], ...] = ()
     unknown: str = ""
 
 
@@ -87,18 +87,17 @@ class Candidates:
             return Removals(unknown=f"{traits.name} did not say what is unused: {words}")
         wanted = [change for change in answer.changes if self._is_wanted(change, answer)]
         against = {_key(change): self._against(change) for change in wanted}
-        kept: dict[PackageId, Obstacle | str] = {
-            change.package: why for change in wanted if (why := against[_key(change)])
-        }
+        kept: list[tuple[Change, Obstacle | str]] = [
+            (change, why) for change in wanted if (why := against[_key(change)])
+        ]
         free = [change for change in wanted if not against[_key(change)]]
         going, taking = yield from _going(tuple(free))
-        for change, others in taking:
-            kept[change.package] = f"its removal would take {listed(others)} along"
+        kept += [(change, f"its removal would take {listed(others)} along") for change, others in taking]
         since = seen_again(self.seen, (one.package for one in answer.changes)).by_package()
         return Removals(
             going,
             {change.package: since.get(change.package, "") for change in going},
-            tuple(sorted(kept.items(), key=lambda one: one[0])),
+            tuple(sorted(kept, key=lambda one: _key(one[0]))),
         )
 
     def _is_wanted(self, change: Change, answer: Answer) -> bool:
@@ -199,6 +198,15 @@ def seen_after(
 def done_by(seen: UnneededSeen | None, run: str) -> UnneededSeen | None:
     """Return what is known once a run changed something."""
     return None if seen is None else replace(seen, run=run)
+
+
+def unused_by_package(changes: Iterable[Change]) -> dict[PackageId, tuple[Change, ...]]:
+    """Return what goes because nothing needs it, by package: of kernels several versions may."""
+    found: dict[PackageId, tuple[Change, ...]] = {}
+    for change in changes:
+        if change.unused:
+            found[change.package] = (*found.get(change.package, ()), change)
+    return found
 
 
 def is_removal_of_unused(changes: Collection[Change]) -> bool:

@@ -11,13 +11,20 @@ from reconciler.planning.resolving.unneeded import Removals
 from reconciler.planning.text.wording import listed
 
 
-def reasons_of_removal(change: Change, removals: Removals, rules: Rules) -> tuple[Reason, ...]:
+def reason_of_removal(change: Change, removals: Removals, rules: Rules) -> Reason:
     """Say why something unused goes."""
     place = place_of("autoremove", rules.effective)
     if change.unused == "kernel":
-        return (Reason("unused-kernel", "it is an old kernel that the package manager lets go", place),)
+        which = _version(change, rules) or "it"
+        return Reason("unused-kernel", f"{which} is an old kernel that the package manager lets go", place)
     run = removals.since.get(change.package, "")
-    return (Reason("unused-since", f"nothing needs it any more since run {run}", place),)
+    return Reason("unused-since", f"nothing needs it any more since run {run}", place)
+
+
+def _version(change: Change, rules: Rules) -> str:
+    """Return the version, where several of the package are installed."""
+    several = sum(one.package == change.package for one in rules.machine.installed) > 1
+    return (change.from_version or "") if several else ""
 
 
 def unused_conditions(removals: Removals, rules: Rules) -> Iterator[Condition]:
@@ -28,10 +35,14 @@ def unused_conditions(removals: Removals, rules: Rules) -> Iterator[Condition]:
         yield Condition(ConditionType.UNUSED_KEPT, True, "Unknown", message)
     elif removals.kept:
         told = listed(
-            [f"{rules.machine.name_of(one)}: {_why(one, against, rules)}" for one, against in removals.kept]
+            [f"{_named(one, rules)}: {_why(one.package, why, rules)}" for one, why in removals.kept]
         )
         message = f"unused, and not removed by '{setting}' ({told})"
         yield Condition(ConditionType.UNUSED_KEPT, True, "Kept", message)
+
+
+def _named(change: Change, rules: Rules) -> str:
+    return " ".join(filter(None, (rules.machine.name_of(change.package), _version(change, rules))))
 
 
 def _why(package: PackageId, against: Obstacle | str, rules: Rules) -> str:
