@@ -252,6 +252,10 @@ def test_what_a_summary_does_not_name_is_told_by_number(before: str, after: str,
         ("upgrade: full\nremovals: allow", "upgrade: safe"),
         ("updates: security", "updates: security\nseverity: critical"),
         ("kinds: []", "kinds: bugfix"),
+        # Nor where another mode begins with it.
+        ("updates: all", "updates: security\nseverity: critical"),
+        ("updates: security", "updates: all\nkinds: bugfix"),
+        ("updates: all\nkinds: security", "updates: security\nseverity: critical"),
     ],
 )
 def test_security_updates_that_a_summary_does_not_name_are_missed_by_no_gate(before: str, after: str) -> None:

@@ -22,7 +22,7 @@ from reconciler.planning.resolving.mode import SEVERITIES
 from reconciler.planning.resolving.selection import is_named_by
 from reconciler.planning.resolving.youth import state_ends
 from reconciler.planning.text.wording import listed, minute
-from reconciler.policy.documents import PackageException
+from reconciler.policy.documents import DEFAULTS, PackageException, Settings
 from reconciler.policy.resolve import Effective
 from reconciler.policy.values import format_state
 from reconciler.policy.zones import shifted
@@ -246,27 +246,35 @@ def _of_mode(counts: Counts, before: Effective, after: Effective) -> Iterator[Co
 def _of_advisories(counts: Counts, before: Effective, after: Effective) -> Iterator[CountedChange]:
     """Yield what becomes of updates where others count by their advisories; a row does not tell of these."""
     old, new = before.settings, after.settings
-    if old.updates != new.updates:
+    if "none" in {old.updates, new.updates}:
         return
-    urgent = counts.pending_security
-    words, goes, withheld, comes = "", 0, 0, 0
-    if new.updates == "security" and new.severity != old.severity:
-        words = f"security updates count whose severity is {new.severity} or worse"
-        if SEVERITIES.index(new.severity) > SEVERITIES.index(old.severity):
-            goes, withheld = counts.pending, urgent
-        else:
-            comes = counts.not_selected
-    elif new.updates == "all" and new.kinds != old.kinds:
-        words = f"updates of kind {listed(new.kinds)} count" if new.kinds else "updates of all kinds count"
-        comes = counts.not_selected if old.kinds else 0
-        if "security" in new.kinds:
-            goes = counts.pending - urgent
-        elif new.kinds:
-            goes, withheld = counts.pending, urgent
-    if goes:
-        yield CountedChange("goes", goes, withheld, words, Rule.SECURITY)
-    if comes:
-        yield CountedChange("comes", comes, 0, words, Rule.HOLD_LIFTED)
+    words, is_one_mode = _of_which(new), old.updates == new.updates
+    # Whichever setting leaves security updates out, and whichever did so before.
+    if _least(new) > _least(old):
+        goes = counts.pending if is_one_mode else counts.pending_security
+        yield CountedChange("goes", goes, counts.pending_security, words, Rule.SECURITY)
+    elif is_one_mode and new.updates == "all" and new.kinds not in {(), old.kinds}:
+        yield CountedChange("goes", counts.pending - counts.pending_security, 0, words, Rule.SECURITY)
+    # What comes with another mode is told with that, but for what that leaves over.
+    is_wider = _least(new) < _least(old) and new.updates == "security"
+    if is_wider or (is_one_mode and new.updates == "all" and old.kinds not in {(), new.kinds}):
+        yield CountedChange("comes", counts.not_selected, 0, words, Rule.HOLD_LIFTED)
+
+
+def _least(settings: Settings) -> int:
+    """Return from which severity on security updates count, beyond the worst where none do."""
+    if settings.updates == "security":
+        return SEVERITIES.index(settings.severity)
+    is_wanted = settings.updates == "all" and (not settings.kinds or "security" in settings.kinds)
+    # The mildest that policy can name is all of them.
+    return SEVERITIES.index(DEFAULTS.severity) if is_wanted else len(SEVERITIES)
+
+
+def _of_which(settings: Settings) -> str:
+    if settings.updates == "security":
+        return f"security updates count whose severity is {settings.severity} or worse"
+    kinds = settings.kinds
+    return f"updates of kind {listed(kinds)} count" if kinds else "updates of all kinds count"
 
 
 def _of_ages(counts: Counts, before: Effective, after: Effective, unnamed: int) -> Iterator[CountedChange]:
