@@ -55,6 +55,22 @@ def messages(text: str, policy: Tree = POLICY) -> list[str]:
 
 
 @pytest.mark.parametrize(
+    ("kinds", "at", "most"),
+    [
+        ("bugfix", "2026-05-02", "all"),
+        ("bugfix", "2026-06-02", "none"),  # a freeze lets nothing through that policy does not want
+        ("[security, bugfix]", "2026-05-02", "all"),
+        ("[security, bugfix]", "2026-06-02", "security"),
+        ("security", "2026-05-02", "security"),
+        ("security", "2026-06-02", "security"),
+    ],
+)
+def test_kinds_of_updates_count_for_what_may_be_applied(kinds: str, at: str, most: str) -> None:
+    narrowed = {**POLICY, "policies/kinds.yaml": f"kind: Policy\nname: kinds\npriority: 9\nkinds: {kinds}\n"}
+    assert messages(f"{WEB}at: {at}\nexpect: {{may_apply: {most}}}\n", narrowed) == []
+
+
+@pytest.mark.parametrize(
     "text",
     [
         f"{WEB}expect: {{action: apply, updates: [all, security], approval: none, severity: low}}\n",

@@ -20,6 +20,7 @@ from functools import cached_property
 
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.facts.versions import order_of
+from reconciler.planning.resolving.plan import security_only
 from reconciler.planning.resolving.selection import Naming, PlacedException, is_named_by, version_range
 from reconciler.policy.documents import (
     AnyDocument,
@@ -292,6 +293,11 @@ class _Case:
         """Whether anything passes a freeze that lets security updates through."""
         return traits_of(self.manager).tells_security
 
+    @property
+    def _wants_security(self) -> bool:
+        """Whether policy has anything for a freeze to let through."""
+        return security_only(self.effective).settings.updates != "none"
+
     @cached_property
     def _most(self) -> tuple[Updates, str]:
         """The most that may be applied in the time, and why."""
@@ -303,14 +309,12 @@ class _Case:
             return "none", f"action is {settings.action} ({self._origin('action')})"
         if settings.updates == "none":
             return "none", f"updates is none ({self._origin('updates')})"
-        if settings.updates == "all" and (found := self._first(allow_security=False)):
+        is_mixed = settings.updates == "all" and set(settings.kinds) != {"security"}
+        if is_mixed and (found := self._first(allow_security=False)):
             return "all", found
-        if found := self._first(allow_security=self._tells_security):
-            is_chosen = settings.updates == "security"
-            return (
-                "security",
-                f"updates is security ({self._origin('updates')}); {found}" if is_chosen else found,
-            )
+        if found := self._first(allow_security=self._tells_security and self._wants_security):
+            key = "updates" if settings.updates == "security" else "kinds"
+            return "security", found if is_mixed else f"{key} is security ({self._origin(key)}); {found}"
         return "none", self._why_closed()
 
     def _first(self, *, allow_security: bool) -> str:
@@ -325,7 +329,7 @@ class _Case:
         if not self.effective.schedules:
             return f"there is no schedule ({self._origin('schedule')})"
         span = self.spans[0]
-        opening = self._opening(span.start, allow_security=self._tells_security)
+        opening = self._opening(span.start, allow_security=self._tells_security and self._wants_security)
         if opening is None:
             return "no window with room for a run opens within five years"
         frozen = f", kept back by {', '.join(opening.blocked_by)}" if opening.blocked_by else ""
