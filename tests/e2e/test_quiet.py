@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -131,6 +132,19 @@ def test_a_full_look_starts_each_child_once(settled: Site, verb: str, once: set[
         asked = [one for one in seen["modules"] if one.startswith(NOT_ASKED_BY_A_PLAN)]
         assert not asked
         assert len(seen["modules"]) <= 470
+
+
+@pytest.mark.parametrize(("given", "is_frozen"), [("", True), ("sys.argv[1:]", False)])
+def test_a_process_that_ends_searches_for_no_cycles(given: str, is_frozen: bool) -> None:  # noqa: FBT001
+    """One that calls the command and goes on must not lose what it can collect."""
+    script = (
+        "import gc, sys; from reconciler.cli import main; "
+        f"main({given}); print(gc.get_freeze_count(), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--version"], capture_output=True, text=True, check=True
+    )
+    assert (int(done.stderr) > 0) is is_frozen
 
 
 def role(argv: list[str]) -> str:
