@@ -132,6 +132,8 @@ def test_a_full_look_starts_each_child_once(settled: Site, verb: str, once: set[
         asked = [one for one in seen["modules"] if one.startswith(NOT_ASKED_BY_A_PLAN)]
         assert not asked
         assert len(seen["modules"]) <= 470
+        # Nor is what it has imported searched for cycles again and again.
+        assert seen["searching"] == [False]
 
 
 @pytest.mark.parametrize(("given", "is_frozen"), [("", True), ("sys.argv[1:]", False)])

@@ -8,9 +8,12 @@ from typing import Any
 
 # Runs the command in a bare interpreter and says what it imported and started.
 WITNESS = """\
-import json, sys
+import gc, json, sys
 started = []
+searching = set()
 def see(event, arguments):
+    if event in {"subprocess.Popen", "os.posix_spawn"}:
+        searching.add(gc.isenabled())
     if event == "subprocess.Popen":
         started.append(list(map(str, arguments[1])))
     elif event == "os.posix_spawn":
@@ -22,7 +25,8 @@ sys.path[:0] = json.loads(sys.argv[1])
 before = set(sys.modules)
 from reconciler.cli import main
 code = main(sys.argv[2:])
-print(json.dumps({"code": code, "modules": sorted(set(sys.modules) - before), "started": started}))
+modules = sorted(set(sys.modules) - before)
+print(json.dumps({"code": code, "modules": modules, "started": started, "searching": list(searching)}))
 """
 
 
