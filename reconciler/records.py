@@ -37,13 +37,16 @@ else:
 _NOT_COPIED = ("__dict__", "__weakref__")
 """What each class gets of its own, and none is made with."""
 
+_ASKED = {"__repr__": {"repr": True}, "__eq__": {"eq": True}, "__hash__": {"unsafe_hash": True}}
+"""What the library is asked for to have it make one method."""
+
 
 def _deferred(cls: "type[Any]", *, frozen: bool, slots: bool) -> "type[Any]":
     """Return the class with its fields, and methods that are compiled when one of them is first called."""
-    written = {name: value for name, value in cls.__dict__.items() if name not in _NOT_COPIED}
     # It would write the signature there, which takes as long as the rest.
     cls.__doc__ = cls.__doc__ or cls.__name__
-    made: type[Any] = dataclasses.dataclass(cls, init=False, repr=False, eq=False, slots=slots)
+    written = {name: value for name, value in cls.__dict__.items() if name not in _NOT_COPIED}
+    made = _library(cls, slots=slots)
     parameters = made.__dataclass_params__
     parameters.init = parameters.repr = parameters.eq = True
     parameters.frozen = frozen
@@ -56,27 +59,31 @@ def _deferred(cls: "type[Any]", *, frozen: bool, slots: bool) -> "type[Any]":
     elif not has_hash:
         setattr(made, "__hash__", None)  # noqa: B010 - which a type checker takes for a mistake
 
-    def compiled() -> None:
-        """Have the library make the methods, for a class that is the same and which nobody sees."""
-        twin: type[Any] = dataclasses.dataclass(
-            type(made.__name__, (), dict(written)), frozen=frozen, slots=slots
-        )
-        for name in names:
-            method = twin.__dict__[name]
-            method.__qualname__ = f"{made.__qualname__}.{name}"
-            setattr(made, name, method)
+    def twin(name: str) -> "type[Any]":
+        """Have the library make one method, for a class that is the same and which nobody sees."""
+        same: type[Any] = type(made.__name__, (), dict(written))
+        if name == "__init__":
+            return _library(same, init=True, frozen=frozen, slots=slots)
+        return _library(same, **_ASKED[name])
 
     for name in names:
-        setattr(made, name, _waiting(made, name, compiled))
+        setattr(made, name, _waiting(made, name, twin))
     return made
 
 
-def _waiting(made: "type[Any]", name: str, compiled: "Callable[[], None]") -> "Callable[..., Any]":
+def _library(cls: "type[Any]", **asked: bool) -> "type[Any]":
+    """Return what the library makes of a class, with no method but those that are asked for."""
+    return dataclasses.dataclass(cls, **{"init": False, "repr": False, "eq": False, **asked})
+
+
+def _waiting(made: "type[Any]", name: str, twin: "Callable[[str], type[Any]]") -> "Callable[..., Any]":
     """Return what stands for a method until it is first called."""
 
     def method(self: object, *arguments: object, **named: object) -> object:
-        compiled()
-        return getattr(made, name)(self, *arguments, **named)
+        compiled = twin(name).__dict__[name]
+        compiled.__qualname__ = f"{made.__qualname__}.{name}"
+        setattr(made, name, compiled)
+        return compiled(self, *arguments, **named)
 
     return method
 
