@@ -406,7 +406,7 @@ inputs() {
 observe() {
     own_cache
     leave_out_sources
-    question os os_release
+    show_os
     question machine machine
     question installed installed
     keep installed

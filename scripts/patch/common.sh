@@ -634,6 +634,17 @@ section() { # NAME COMMAND...
     sure
 }
 
+# Print a file as a section, as "section NAME cat FILE" would with one tool more.
+show() { # NAME FILE
+    sure
+    printf '[%s]\n' "$1"
+    code=0
+    # shellcheck disable=SC2016 # for awk
+    must awk '{ print "|" $0 }' "$2" || code=$?
+    printf '= %s\n' "$code"
+    sure
+}
+
 # Run a command whose answer only explains, and print its section. Where it has none in time (124), or a tool failed, the
 # section has no lines and says so by its code, and all else goes on.
 explain() { # NAME COMMAND...
@@ -863,13 +874,10 @@ says() { # PATTERN: whether the last section says so
 
 # --- the machine: all below take the root of another system as $ROOT, without its last slash -------------------
 
-os_release() {
-    for file in "$ROOT/etc/os-release" "$ROOT/usr/lib/os-release"; do
-        [ ! -r "$file" ] || {
-            cat "$file"
-            return
-        }
-    done
+# What system it is, as a section.
+show_os() {
+    for file in "$ROOT/etc/os-release" "$ROOT/usr/lib/os-release" /dev/null; do [ ! -r "$file" ] || break; done
+    show os "$file"
 }
 
 in_container() {
@@ -891,7 +899,7 @@ machine_facts() {
         read -r id <"${ROOT%/}/etc/machine-id" || :
     fi
     printf 'machine_id=%s\n' "$id"
-    printf 'boot_id=%s\nuid=%s\nroot=%s\n' "$boot" "$(id -u)" "${ROOT:-/}"
+    printf 'boot_id=%s\nuid=%s\nroot=%s\n' "$boot" "${UID_NOW:-$(id -u)}" "${ROOT:-/}"
     if in_container; then echo container=yes; else echo container=no; fi
 }
 

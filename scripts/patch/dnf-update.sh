@@ -689,7 +689,7 @@ observe() {
     know_rpm
     view
     begin_waiting
-    section os os_release
+    show_os
     section machine machine
     see_installed
     need reasons query_installed "%{name}	%{arch}	%{evr}	%{reason}"

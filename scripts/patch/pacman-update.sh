@@ -68,10 +68,10 @@ UID_NOW=$(id -u)
 # the paths in it are meant below that.
 CONF=${PACMAN_CONF:-$BELOW/etc/pacman.conf}
 
-below_root() { # PATH
-    case $BELOW in
-        '') printf '%s\n' "$1" ;;
-        *) case $1 in "$BELOW" | "$BELOW"/*) printf '%s\n' "$1" ;; *) printf '%s%s\n' "$BELOW" "$1" ;; esac ;;
+below_root() { # PATH: where it lies, in $below
+    case $1 in
+        "$BELOW" | "$BELOW"/*) below=$1 ;;
+        *) below=$BELOW$1 ;;
     esac
 }
 
@@ -88,24 +88,10 @@ flatten() {
     may pacman-conf --config "$WORK/operator.conf" --rootdir "$BELOW"
 }
 
-options_named() { # KEY: the values of an option of [options], one a line
+options_named() { # KEY [WORD]: the values of an option of [options], one a line, each behind a word
     while IFS= read -r option_; do
-        case $option_ in "$1 = "*) printf '%s\n' "${option_#"$1 = "}" ;; esac
+        case $option_ in "$1 = "*) printf '%s%s\n' "${2:+$2 }" "${option_#"$1 = "}" ;; esac
     done <"$WORK/options"
-}
-
-# What stands for itself in every run: the folders are given as arguments, and how lists look is ours to know.
-plain_configuration() { # DROPPED-PATTERN
-    awk -v dropped="^($1)( = |\$)" '$0 !~ dropped' "$WORK/flat"
-}
-
-# Without the sections of repositories that are to be left out.
-leave_out_sources() {
-    [ -n "$WITHOUT" ] || return 0
-    printf '%s' "$WITHOUT" >"$WORK/without"
-    cp "$WORK/flat" "$WORK/whole"
-    awk 'FILENAME == ARGV[1] { without["[" $0 "]"]; next }
-        /^\[/ { off = $0 in without } !off' "$WORK/without" "$WORK/whole" >"$WORK/flat"
 }
 
 # Of the repositories those whose newer packages an upgrade takes (Usage).
@@ -118,44 +104,75 @@ upgrading_from() { # FILE
         /^\[/ { on = $0 == "[options]" || ($0 in takes) } on' "$WORK/flat" "$1"
 }
 
+# What stands for itself in every run: the folders are given as arguments, and how lists look is ours to know.
 FOLDERS='RootDir|DBPath|CacheDir|HookDir|GPGDir|LogFile|VerbosePkgLists|Color|ILoveCandy'
+# What is not for the database of ours: it can fetch nothing, so that it can install nothing. What is in it was verified
+# when it was read.
+FETCHING='Server|CacheServer|XferCommand|DownloadUser|SigLevel|LocalFileSigLevel|CheckSpace'
+
+# The parts of the configuration, each a file: all that counts of it (flat), its options, the names of its repositories,
+# and what pacman is told of it for the machine (real.conf) and for the database of ours (void.conf).
+take_apart() {
+    printf '%s' "$WITHOUT" >"$WORK/without"
+    for part in flat options repositories real.conf void.conf; do : >"$WORK/$part"; done
+    awk -v to="$WORK/" -v not_real="^($FOLDERS)( = |\$)" -v not_void="^($FOLDERS|$FETCHING)( = |\$)" '
+        FILENAME == ARGV[1] { without["[" $0 "]"]; next }
+        # Of two repositories of one name pacman takes the first, and complains of the other in every answer.
+        /^\[/ { off = ($0 in seen) || ($0 in without); seen[$0]; sections += !off }
+        off { next }
+        /^\[/ && $0 != "[options]" { print substr($0, 2, length($0) - 2) >(to "repositories") }
+        / = / && sections < 2 { print >(to "options") }
+        $0 !~ not_real { print >(to "real.conf") }
+        $0 !~ not_void { print >(to "void.conf") }
+        $0 == "[options]" { print "SigLevel = Never\nLocalFileSigLevel = Never" >(to "void.conf") }
+        { print >(to "flat") }' "$WORK/without" "$WORK/all"
+    must_have_space
+}
+
+# The folders that it names, and what else its options say of this machine.
+read_options() {
+    RAW_ROOT=$BELOW DB=$BELOW KEYS=$BELOW LOGFILE=$BELOW ARCHIVES='' ARCHITECTURE=''
+    : >"$WORK/cachedirs"
+    : >"$WORK/hookdirs"
+    while IFS= read -r option_; do
+        value=${option_#* = }
+        below_root "${value%/}"
+        case $option_ in
+            'RootDir = '*)
+                below_root "$value"
+                RAW_ROOT=$below
+                ;;
+            'DBPath = '*) DB=$below ;;
+            'GPGDir = '*) KEYS=$below ;;
+            'LogFile = '*) LOGFILE=$below ;;
+            'CacheDir = '*)
+                ARCHIVES=${ARCHIVES:-$below}
+                printf '%s\n' "$below" >>"$WORK/cachedirs"
+                ;;
+            'HookDir = '*) printf '%s\n' "$below" >>"$WORK/hookdirs" ;;
+            'Architecture = '*) ARCHITECTURE=${ARCHITECTURE:-$value} ;;
+        esac
+    done <"$WORK/options"
+}
 
 configure() {
     if ! flatten >"$WORK/all" 2>"$WORK/err" </dev/null; then
         section configuration flatten
         finish "$OTHER"
     fi
-    # Of two repositories of one name pacman takes the first, and complains of the other in every answer.
-    awk '/^\[/ { again = $0 in seen; seen[$0] } !again' "$WORK/all" >"$WORK/flat"
-    leave_out_sources
-    awk '/^\[/ { if (n++) exit } / = /' "$WORK/flat" >"$WORK/options"
-    must_have_space
-    RAW_ROOT=$(options_named RootDir)
-    RAW_ROOT=$(below_root "$RAW_ROOT")
+    take_apart
+    read_options
     ROOT=${RAW_ROOT%/}
-    DB=$(options_named DBPath)
-    DB=$(below_root "${DB%/}")
-    KEYS=$(below_root "$(options_named GPGDir)")
-    LOGFILE=$(below_root "$(options_named LogFile)")
     LOCK=$DB/db.lck
     # What a run of ours is about; there as long as it runs, and longer where it was killed.
     RUN=$DB/patchledger
-    options_named CacheDir | while read -r dir; do below_root "${dir%/}"; done >"$WORK/cachedirs"
-    options_named HookDir | while read -r dir; do below_root "${dir%/}"; done >"$WORK/hookdirs"
-    ARCHIVES=
-    read -r ARCHIVES <"$WORK/cachedirs" || :
-    plain_configuration "$FOLDERS" >"$WORK/real.conf"
     # As it comes, what is fetched for --refresh is fetched only where it is newer, which costs less than a limit saves.
     case $VERB in --download | --apply | --repair) limit_rate ;; esac
-    # Of the copy: it can fetch nothing, so that it can install nothing. What is in it was verified when it was read.
-    plain_configuration "$FOLDERS|Server|CacheServer|XferCommand|DownloadUser|SigLevel|LocalFileSigLevel|CheckSpace" |
-        sed 's/^\[options\]$/&\nSigLevel = Never\nLocalFileSigLevel = Never/' >"$WORK/void.conf"
-    awk '/^\[/ && $0 != "[options]" { print substr($0, 2, length($0) - 2) }' "$WORK/flat" >"$WORK/repositories"
     OURS=${CACHE:+$CACHE/pacman}
     # All of these say where to look, and one that is missing would be another place.
     sure
     SYNC=$DB/sync
-    [ -z "$OURS" ] || ! [ "$(newer_databases)" = ours ] || SYNC=$OURS/sync
+    [ -z "$OURS" ] || ! ours_count || SYNC=$OURS/sync
     sure
 }
 
@@ -184,19 +201,21 @@ EOF
         "$WORK/unlimited.conf" >"$WORK/real.conf"
 }
 
-# Ours, or pacman's own where the operator refreshed or upgraded since: the mirror says when each was written, and a
-# later look never finds an older one, so the sum tells.
-newer_databases() {
-    {
-        written "$DB/sync" own
-        written "$OURS/sync" ours
-    } | awk '{ sum[$2] += $1 } END { if ("ours" in sum) print (sum["own"] > sum["ours"] ? "own" : "ours") }'
-}
-
-written() { # FOLDER WHOSE: when each of the databases in a folder was
-    for entry in "$1"/*.db; do
-        [ ! -e "$entry" ] || stat -c "%Y $2" "$entry"
-    done
+# Whether the databases of ours count, or pacman's own, where the operator refreshed or upgraded since: the mirror says
+# when each was written, and a later look never finds an older one, so the sum tells.
+ours_count() {
+    set --
+    for entry in "$DB/sync"/*.db; do [ ! -e "$entry" ] || set -- "$@" "$entry"; done
+    own=$#
+    for entry in "$OURS/sync"/*.db; do [ ! -e "$entry" ] || set -- "$@" "$entry"; done
+    [ $# -gt "$own" ] || return 1
+    stat -c %Y "$@" >"$WORK/written" || return 1
+    later=0
+    while read -r written; do
+        if [ "$own" -gt 0 ]; then later=$((later - written)); else later=$((later + written)); fi
+        own=$((own - 1))
+    done <"$WORK/written"
+    [ "$later" -ge 0 ]
 }
 
 # What is installed and what is offered, $WORK/db, for pacman to resolve in: copies.
@@ -292,12 +311,11 @@ broken_entries() {
 offered() { # FILE
     while read -r repository; do
         [ -r "$WORK/db/sync/$repository.db" ] || continue
-        bsdtar -xOf "$WORK/db/sync/$repository.db" 2>/dev/null | awk -v repository="$repository" '
-            FILENAME == ARGV[1] { wanted[$0]; wanted_in_any[$1]; next }
-            $0 == "%FILENAME%" { flush(); passed = 0 }
-            passed { next }
-            /^%.*%$/ { key = substr($0, 2, length($0) - 2); next }
-            key == "NAME" && $0 != "" && !($0 in wanted_in_any) { passed = 1; split("", value); next }
+        bsdtar -xOf "$WORK/db/sync/$repository.db" 2>/dev/null | awk -v repository="$repository" -v names="$1" '
+            BEGIN { while ((getline <names) > 0) { wanted[$0]; of_any_version[$1] } }
+            passed { if ($0 != "%FILENAME%") next; passed = 0 }
+            /^%.*%$/ { if ($0 == "%FILENAME%") flush(); key = substr($0, 2, length($0) - 2); next }
+            key == "NAME" && $0 != "" && !($0 in of_any_version) { passed = 1; split("", value); next }
             $0 != "" { if (key in value) value[key] = value[key] " " $0; else value[key] = $0 }
             function flush() {
                 if (value["NAME"] in wanted || value["NAME"] " " value["VERSION"] in wanted)
@@ -306,7 +324,7 @@ offered() { # FILE
                         value["CONFLICTS"] "\t" value["REPLACES"]
                 split("", value)
             }
-            END { flush() }' "$1" -
+            END { flush() }'
     done <"$WORK/repositories" | awk -F '\t' '!($2 in seen) { seen[$2]; print }'
 }
 
@@ -324,13 +342,17 @@ in_void() { # ARGUMENT...
 resolving() { # ARGUMENT...
     in_void "$@" >"$WORK/said.out" 2>"$WORK/said.err" </dev/null
     rc=$?
-    sed "/$SAYS_NOTHING_DONE/d" "$WORK/said.out"
-    if grep -q "$SAYS_PROCEED" "$WORK/said.out"; then
-        grep -v -e "$SAYS_NO_SERVER" -e "$SAYS_NOT_COMMITTED" "$WORK/said.err" >&2
-        return 0
-    fi
-    cat "$WORK/said.err" >&2
-    return "$rc"
+    : >"$WORK/complained"
+    : >"$WORK/proceeds"
+    awk -v proceed="$SAYS_PROCEED" -v not_done="$SAYS_NOTHING_DONE" -v our_doing="$SAYS_NO_SERVER|$SAYS_NOT_COMMITTED" \
+        -v to="$WORK/" 'FILENAME == ARGV[1] {
+            if ($0 ~ proceed) { proceeds = 1; print >(to "proceeds") }
+            if ($0 !~ not_done) print
+            next
+        }
+        !proceeds || $0 !~ our_doing { print >(to "complained") }' "$WORK/said.out" "$WORK/said.err"
+    [ ! -s "$WORK/complained" ] || cat "$WORK/complained" >&2
+    [ -s "$WORK/proceeds" ] || return "$rc"
 }
 
 bare() { # COMMA-LIST: the names without their architecture
@@ -338,6 +360,7 @@ bare() { # COMMA-LIST: the names without their architecture
 }
 
 ignoring() { # sets $ignore, as arguments: lists of which none is longer than one argument may be
+    case $EXCLUDE in *[!,]*) ;; *) ignore='' && return ;; esac
     ignore=$(bare "$EXCLUDE" | awk '{ printf "%s%s", NR % 500 == 1 ? " --ignore " : ",", $0 }')
 }
 
@@ -359,7 +382,7 @@ transaction() { # FILE
 holders() { # FILE
     : >"$WORK/holders"
     # Files and processes come and go while they are looked at.
-    file=$(may stat -c '%d:%i' "$1" 2>/dev/null) || return 0
+    [ -e "$1" ] && file=$(may stat -c '%d:%i' "$1" 2>/dev/null) || return 0
     # shellcheck disable=SC2012 # links are read and not followed: what they lead to may not answer
     may ls -l /proc/[0-9]*/fd 2>/dev/null | awk -v name="${1##*/}" '/^\/proc\/[0-9]+\/fd:$/ { dir = substr($0, 1, length($0) - 1) }
         substr($0, length($0) - length(name)) == "/" name { for (i = 1; i < NF; i++) if ($(i + 1) == "->") print dir "/" $i }' |
@@ -455,44 +478,58 @@ named_holders() { # LINES
 # --- observe -----------------------------------------------------------------------------------------------
 
 machine() {
-    printf 'architecture=%s\n' "$(options_named Architecture | sed -n 1p)"
+    printf 'architecture=%s\n' "$ARCHITECTURE"
     machine_facts
-    printf 'pacman=%s\n' "$(must pacman --version | sed -n 's/.*Pacman v\([^ ]*\) .*/\1/p')"
+    must pacman --version >"$WORK/version"
+    while read -r words; do
+        words=${words#*Pacman v}
+        case $words in [0-9]*) printf 'pacman=%s\n' "${words%% *}" ;; esac
+    done <"$WORK/version"
     printf 'database=%s\n' "$DB"
     # The modules of the running kernel are gone where its package was upgraded.
     modules=none
     for folder in "$ROOT/usr/lib/modules"/*; do [ ! -d "$folder" ] || modules=missing; done
-    [ ! -d "$ROOT/usr/lib/modules/$(uname -r)" ] || modules=present
+    [ ! -d "$ROOT/usr/lib/modules/${kernel%% *}" ] || modules=present
     printf 'modules=%s\n' "$modules"
 }
 
 ignored() {
-    sed -n 's/^IgnorePkg = /package /p' "$WORK/options"
-    sed -n 's/^IgnoreGroup = /group /p' "$WORK/options"
+    options_named IgnorePkg package
+    options_named IgnoreGroup group
 }
 
 # Of every repository: when its database was written, when it came here (- without one), where from.
 sources() {
-    stamp=0 unread=/dev/null
-    if [ "$SYNC" != "$DB/sync" ] && [ -e "$OURS/refreshed" ]; then
-        stamp=$(stat -c %Y "$OURS/refreshed")
-        unread=$OURS/refreshed
-    fi
+    unread=/dev/null
+    if [ "$SYNC" != "$DB/sync" ] && [ -e "$OURS/refreshed" ]; then unread=$OURS/refreshed; fi
+    set --
     while read -r repository; do
-        server=$(awk -v wanted="[$repository]" '/^\[/ { on = $0 == wanted }
-            on && sub(/^Server = /, "") { print; exit }' "$WORK/flat")
-        times='- -'
-        if [ -e "$SYNC/$repository.db" ]; then
-            times=$(stat -c '%Y %Z' "$SYNC/$repository.db")
-            [ "$stamp" -le "${times#* }" ] || times="${times%% *} $stamp"
-            last=$(awk -v name="$repository" '$2 == name { print $1 }' "$unread")
-            [ -z "$last" ] || times="${times%% *} $last"
-        fi
-        printf '%s %s %s\n' "$times" "$repository" "$server"
-    done <"$WORK/repositories"
+        [ ! -e "$SYNC/$repository.db" ] || {
+            printf '%s\n' "$repository"
+            set -- "$@" "$SYNC/$repository.db"
+        }
+    done <"$WORK/repositories" >"$WORK/there"
+    stat -c '%Y %Z' "$unread" "$@" >"$WORK/times"
+    # All that refreshed names by itself was read at another time than the rest.
+    awk -v unread="$unread" '
+        FILENAME == ARGV[1] {
+            if (/^\[/) section = $0
+            else if (/^Server = / && !(section in server)) server[section] = substr($0, 10)
+            next
+        }
+        FILENAME == ARGV[2] { there[FNR] = $0; next }
+        FILENAME == ARGV[3] {
+            if (FNR == 1) stamp = unread == "/dev/null" ? 0 : $1
+            else { name = there[FNR - 1]; written[name] = $1; came[name] = $2 < stamp ? stamp : $2 }
+            next
+        }
+        FILENAME == unread { came[$2] = $1; next }
+        { print ($0 in written ? written[$0] " " came[$0] : "- -") " " $0 " " server["[" $0 "]"] }
+        ' "$WORK/flat" "$WORK/there" "$WORK/times" "$unread" "$WORK/repositories"
 }
 
 lost() {
+    [ -s "$WORK/left" ] || return 0
     in_hand | awk '{ print $2 }'
 }
 
@@ -501,7 +538,7 @@ upgradable() {
     upgrading_from "$WORK/void.conf" >"$WORK/upgrading.conf"
     in_void -Qu --config "$WORK/upgrading.conf" 2>"$WORK/said.err"
     rc=$?
-    cat "$WORK/said.err" >&2
+    [ ! -s "$WORK/said.err" ] || cat "$WORK/said.err" >&2
     # With nothing to upgrade it ends with 1 and says nothing.
     if [ "$rc" -eq 1 ] && ! grep -q "$SAYS_ERROR" "$WORK/said.err"; then return 0; fi
     return "$rc"
@@ -513,6 +550,7 @@ successors() {
     resolving -Su >"$WORK/su" 2>&1
     # That it cannot resolve (1) is no matter here.
     [ "$rc" -le 1 ] || return "$rc"
+    grep -qE '^:: Replace |^warning: ignoring package replacement ' "$WORK/su" || return 0
     if grep -q '^:: Replace ' "$WORK/su"; then in_void -Sl; fi >"$WORK/all" || return
     awk -v OFS='\t' 'FILENAME == ARGV[1] { version[$1 "/" $2] = $3; next }
         /^:: Replace [^ ]+ with [^ ]+\/[^ ]+\? / { new = $5; sub(/\?$/, "", new); at = version[new]; sub(/^[^\/]*\//, "", new); print $3, new, at, "" }
@@ -527,7 +565,8 @@ inputs() {
     printf '%s\n' "$DB/local" "$DB/sync" "$LOCK" "$RUN" "$LOGFILE" "$CONF" ${OURS:+"$OURS"} "$ROOT/etc/os-release" \
         "$ROOT/usr/lib/modules"
     sed -n 's/^[ \t]*Include[ \t]*=[ \t]*\(\/.*\)/\1/p' "$CONF" | while read -r pattern; do
-        pattern=$(below_root "$pattern")
+        below_root "$pattern"
+        pattern=$below
         printf '%s\n' "${pattern%/*}"
         for file in $pattern; do printf '%s\n' "$file"; done
     done
@@ -544,16 +583,16 @@ folders() {
 
 observe() {
     snapshot
-    section os os_release
+    show_os
     section machine machine
-    section installed cat "$WORK/installed"
+    show installed "$WORK/installed"
     section ignored ignored
     section sources sources
     section upgradable upgradable
     [ "$code" -eq 0 ] || finish "$OTHER"
     awk '{ print $1, $4 }' "$WORK/out" >"$WORK/names"
     explain successors successors
-    cut -f 2,3 "$WORK/out" | tr '\t' ' ' >>"$WORK/names"
+    [ ! -s "$WORK/out" ] || cut -f 2,3 "$WORK/out" | tr '\t' ' ' >>"$WORK/names"
     section available offered "$WORK/names"
     section broken broken_entries
     section dependencies check
@@ -561,7 +600,7 @@ observe() {
     section stale left_over
     # What a dead run of ours had in hand.
     : >"$WORK/left"
-    if grep -qxF "$RUN" "$WORK/out" && [ -e "$RUN/journal" ]; then cp "$RUN/journal" "$WORK/left"; fi
+    if [ -e "$RUN/journal" ] && grep -qxF "$RUN" "$WORK/out"; then cp "$RUN/journal" "$WORK/left"; fi
     section lost lost
     section filesystems folders
     section clock clock
@@ -572,9 +611,9 @@ observe() {
 
 # Each chosen version must be on offer. One of a later repository is, too: it may take the place of another package.
 choices_exist() {
-    lines_of "$CHOOSE,$ONLY" | sed '/^$/d; s/:[^=]*=/=/' >"$WORK/choices"
     : >"$WORK/on-offer"
-    [ -s "$WORK/choices" ] || return 0
+    [ -n "$CHOOSE$ONLY" ] || return 0
+    lines_of "$CHOOSE,$ONLY" | sed '/^$/d; s/:[^=]*=/=/' >"$WORK/choices"
     sed 's/=/ /' "$WORK/choices" >"$WORK/names"
     offered "$WORK/names" | awk -F '\t' '{ print $2 "=" $3, $1 "/" $2 }' >"$WORK/on-offer"
     awk 'FILENAME == ARGV[1] { have[$1]; next } !($0 in have)' "$WORK/on-offer" "$WORK/choices" >"$WORK/gone"
@@ -635,7 +674,7 @@ dry_run() {
     [ -z "$GOING" ] || tell_going
     [ -z "$SECURITY" ] || refused 'pacman does not know which updates fix security problems' "$UNRESOLVED"
     section machine machine
-    section installed cat "$WORK/installed"
+    show installed "$WORK/installed"
     choices_exist || refused "no longer offered:$(each_in "$WORK/gone")" "$GONE"
     [ -z "$ONLY" ] || upgradable >"$WORK/upgradable" 2>"$WORK/err" || refused "pacman cannot say what is newer: $(tail -n 1 "$WORK/err")" "$OTHER"
     ignoring
@@ -676,7 +715,7 @@ unused() {
 }
 
 tell_unused() {
-    section installed cat "$WORK/installed"
+    show installed "$WORK/installed"
     section unused unused
     [ "$code" -eq 0 ] || finish "$OTHER"
     [ -s "$WORK/out" ] || finish "$NOTHING"
@@ -721,7 +760,7 @@ resolve_going() {
 
 # What the removal of these would do, of all of them or none.
 tell_going() {
-    section installed cat "$WORK/installed"
+    show installed "$WORK/installed"
     : >"$WORK/gone"
     printf '%s' "$GOING" | there_in >"$WORK/going"
     [ ! -s "$WORK/gone" ] || refused "not installed any more:$(each_in "$WORK/gone")" "$GONE"

@@ -716,7 +716,7 @@ owners() {
 observe() {
     can_unpack
     prepare
-    section os os_release
+    show_os
     section installed installed
     [ -s "$WORK/out" ] || finish "$OTHER"
     keep installed
