@@ -150,7 +150,11 @@ class Hypervisor:
 
     def version(self, guest: str) -> str:
         """Return state and version of the package in a guest, as ``ii 1.1``."""
-        return self.inside(guest, "dpkg-query -W -f '${db:Status-Abbrev}${Version}' labapp")
+        for _ in range(3):
+            if told := self.inside(guest, "dpkg-query -W -f '${db:Status-Abbrev}${Version}' labapp"):
+                return told
+        # On a busy machine, `incus exec` ends well now and then and has lost what was printed.
+        raise AssertionError(f"nothing was heard of guest {guest}")
 
     def is_to_wait(self, guest: str) -> None:
         """Have the postinst stand still in the next run in a guest.

@@ -185,6 +185,8 @@ def _park_one(systemd: Systemd, step: _Parked) -> None:
     if step.unit in _STARTS_WORK_WHEN_STOPPED:
         if step.was_active:
             _do(systemd, "kill", "--kill-who=main", "--signal=KILL", step.unit)
+            # Nobody is left who could hear it: it waits until systemd knows, too.
+            _do(systemd, "stop", step.unit)
     elif step.unit.endswith(".timer"):
         _do(systemd, "stop", step.unit)
     # Being ended so, or being stopped while masked, counts as a failure, and would be reported as one.
