@@ -635,7 +635,7 @@ section() { # NAME COMMAND...
 }
 
 # Print a file as a section, as "section NAME cat FILE" would with one tool more.
-show() { # NAME FILE
+show_file() { # NAME FILE
     sure
     printf '[%s]\n' "$1"
     code=0
@@ -877,7 +877,7 @@ says() { # PATTERN: whether the last section says so
 # What system it is, as a section.
 show_os() {
     for file in "$ROOT/etc/os-release" "$ROOT/usr/lib/os-release" /dev/null; do [ ! -r "$file" ] || break; done
-    show os "$file"
+    show_file os "$file"
 }
 
 in_container() {

@@ -585,7 +585,7 @@ observe() {
     snapshot
     show_os
     section machine machine
-    show installed "$WORK/installed"
+    show_file installed "$WORK/installed"
     section ignored ignored
     section sources sources
     section upgradable upgradable
@@ -674,7 +674,7 @@ dry_run() {
     [ -z "$GOING" ] || tell_going
     [ -z "$SECURITY" ] || refused 'pacman does not know which updates fix security problems' "$UNRESOLVED"
     section machine machine
-    show installed "$WORK/installed"
+    show_file installed "$WORK/installed"
     choices_exist || refused "no longer offered:$(each_in "$WORK/gone")" "$GONE"
     [ -z "$ONLY" ] || upgradable >"$WORK/upgradable" 2>"$WORK/err" || refused "pacman cannot say what is newer: $(tail -n 1 "$WORK/err")" "$OTHER"
     ignoring
@@ -715,7 +715,7 @@ unused() {
 }
 
 tell_unused() {
-    show installed "$WORK/installed"
+    show_file installed "$WORK/installed"
     section unused unused
     [ "$code" -eq 0 ] || finish "$OTHER"
     [ -s "$WORK/out" ] || finish "$NOTHING"
@@ -760,7 +760,7 @@ resolve_going() {
 
 # What the removal of these would do, of all of them or none.
 tell_going() {
-    show installed "$WORK/installed"
+    show_file installed "$WORK/installed"
     : >"$WORK/gone"
     printf '%s' "$GOING" | there_in >"$WORK/going"
     [ ! -s "$WORK/gone" ] || refused "not installed any more:$(each_in "$WORK/gone")" "$GONE"

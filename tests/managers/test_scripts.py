@@ -1,7 +1,9 @@
 """Patch scripts run only as promised, and their output is taken apart exactly."""
 
 import hashlib
+import re
 import subprocess
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,6 +56,14 @@ def test_a_script_of_the_policy_is_guarded_where_the_one_that_it_replaces_was() 
     replaced = script.guarded().replaced(own, accepted)
     assert replaced.content == (FOLDER / GUARD).read_bytes() + b"\n" + script.replaced(own, accepted).content
     assert {name for name, _ in replaced.hashes} == {"apt-update.sh", COMMON, GUARD}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*-update.sh")), ids=lambda path: path.name)
+def test_no_function_of_a_script_takes_the_place_of_one_that_all_share(path: Path) -> None:
+    """A shell takes the later one without a word, also for those who call the other."""
+    defined = re.findall(r"^(\w+)\(\)", PatchScript.load(path.name).guarded().content.decode(), re.MULTILINE)
+    assert len(defined) > 50
+    assert [name for name, times in Counter(defined).items() if times > 1] == []
 
 
 @pytest.mark.lab
