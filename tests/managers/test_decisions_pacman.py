@@ -1,5 +1,6 @@
 """What pacman's patch script decides by itself, in functions that are fed with what pacman would say."""
 
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,17 +37,26 @@ def test_the_list_of_a_transaction_is_read(tmp_path: Path, shell: tuple[str, ...
 
 
 @pytest.mark.parametrize(
-    ("own", "ours", "newer"),
-    [("1 1", "1 2", ["ours"]), ("1 3", "1 2", ["own"]), ("1", "1", ["ours"]), ("1", "", [])],
+    ("own", "ours", "count"),
+    [
+        ((1, 1), (1, 2), ["ours"]),
+        ((1, 3), (1, 2), ["own"]),
+        ((1,), (1,), ["ours"]),
+        ((1,), (), ["own"]),
+        ((), (1,), ["ours"]),
+    ],
 )
 def test_the_databases_that_were_written_later_count(
-    tmp_path: Path, shell: tuple[str, ...], own: str, ours: str, newer: list[str]
+    tmp_path: Path, shell: tuple[str, ...], own: tuple[int, ...], ours: tuple[int, ...], count: list[str]
 ) -> None:
-    body = (
-        f"DB=db OURS=ours\nwritten() {{ for time in $([ $2 = own ] && echo {own} || echo {ours}); do "
-        'echo "$time $2"; done; }\nnewer_databases'
-    )
-    assert decide(tmp_path, shell, body) == newer
+    for whose, written in (("own", own), ("ours", ours)):
+        for number, time in enumerate(written):
+            database = tmp_path / whose / "sync" / f"{number}.db"
+            database.parent.mkdir(parents=True, exist_ok=True)
+            database.touch()
+            os.utime(database, (time, time))
+    body = f"DB={tmp_path}/own OURS={tmp_path}/ours\nif ours_count; then echo ours; else echo own; fi"
+    assert decide(tmp_path, shell, body) == count
 
 
 NAMED = (
