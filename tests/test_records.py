@@ -182,11 +182,12 @@ def test_a_module_that_only_declares_compiles_nothing() -> None:
         f'@dataclass(frozen=True, slots=True)\nclass C{n}:\n    """One."""\n    a: int\n    b: str = ""\n'
         for n in range(20)
     )
-    compiled: list[object] = []
+    compiled: list[str] = []
 
     def see(event: str, arguments: tuple[object, ...]) -> None:
-        if event == "compile" and is_watching:
-            compiled.append(arguments)
+        # From Python 3.13 on, the library compiles a frame for methods even where there are none.
+        if event == "compile" and is_watching and "return ()" not in str(arguments[0]):
+            compiled.append(str(arguments[0]))
 
     is_watching = True
     code = compile(source, "declared", "exec")
