@@ -1049,6 +1049,29 @@ dependencies_of_rpms() {
     return "$ended"
 }
 
+# rpm's database, $DATABASE, whatever form it has. Not SQLite's shared memory beside: every reader touches it.
+rpm_databases() {
+    for file in "$DATABASE"/rpmdb.sqlite "$DATABASE"/rpmdb.sqlite-wal "$DATABASE"/Packages.db "$DATABASE"/Packages; do
+        [ ! -e "$file" ] || printf '%s\n' "$file"
+    done
+}
+
+# The time of its status is none of it: SQLite gives its log an owner whenever somebody reads.
+rpm_database_state() {
+    rpm_databases >"$WORK/databases"
+    set --
+    while IFS= read -r file; do set -- "$@" "$file"; done <"$WORK/databases"
+    [ $# -eq 0 ] || stat -c '%i %s %y %n' "$@"
+}
+
+# Where no package missed another, that is asked again when the database is another one: rpm looks each up among all.
+kept_dependencies_of_rpms() {
+    rpm_database_state >"$WORK/state"
+    if [ -s "$WORK/state" ] && [ -e "$CACHE/met" ] && cmp -s "$WORK/state" "$CACHE/met"; then return 0; fi
+    dependencies_of_rpms || return
+    [ "$ended" -ne 0 ] || [ -s "$WORK/unsatisfied" ] || may cp "$WORK/state" "$CACHE/met" 2>/dev/null || :
+}
+
 # Whether installed packages do not fit, and one of those that a run was about has to do with it.
 begun_is_unsatisfied() {
     ! unsatisfied >"$WORK/unsatisfied" 2>"$WORK/err" </dev/null || return 1

@@ -593,29 +593,6 @@ duplicates() {
     fi
 }
 
-# rpm's database, whatever form it has. Not SQLite's shared memory beside: every reader touches it.
-databases() {
-    for file in "$DATABASE"/rpmdb.sqlite "$DATABASE"/rpmdb.sqlite-wal "$DATABASE"/Packages.db "$DATABASE"/Packages; do
-        [ ! -e "$file" ] || printf '%s\n' "$file"
-    done
-}
-
-# The time of its status is none of it: SQLite gives its log an owner whenever somebody reads.
-database_state() {
-    databases >"$WORK/databases"
-    set --
-    while IFS= read -r file; do set -- "$@" "$file"; done <"$WORK/databases"
-    [ $# -eq 0 ] || stat -c '%i %s %y %n' "$@"
-}
-
-# Where no package missed another, that is asked again when the database is another one: rpm looks each up among all.
-dependencies() {
-    database_state >"$WORK/state"
-    if [ -s "$WORK/state" ] && [ -e "$CACHE/met" ] && cmp -s "$WORK/state" "$CACHE/met"; then return 0; fi
-    dependencies_of_rpms || return
-    [ "$ended" -ne 0 ] || [ -s "$WORK/unsatisfied" ] || may cp "$WORK/state" "$CACHE/met" 2>/dev/null || :
-}
-
 locks() {
     lock_holders "$DATABASE/.rpm.lock"
     # Of dnf 5, which waits there without end.
@@ -644,7 +621,7 @@ can_tell_restart() {
 
 inputs() {
     know_rpm
-    databases
+    rpm_databases
     for file in "$SYSTEM"/*/repodata/repomd.xml; do
         [ ! -e "$file" ] || printf '%s\n' "$file"
     done
@@ -705,7 +682,7 @@ observe() {
     need advisories advisories
     [ ! -s "$WORK/out" ] || need cves advisories --with-cve
     [ -z "$(several)" ] || need duplicates duplicates
-    ! can_verify || explain dependencies dependencies
+    ! can_verify || explain dependencies kept_dependencies_of_rpms
     section locks locks
     section filesystems filesystems
     ! can_tell_restart || section restarting restarting

@@ -203,31 +203,16 @@ multiversion() {
     sed '/^provides:/d; /^$/d' "$WORK/several"
 }
 
-# rpm's database, whatever form it has. Not SQLite's shared memory beside: every reader touches it.
-databases() {
-    for file in "$DATABASE"/rpmdb.sqlite "$DATABASE"/rpmdb.sqlite-wal "$DATABASE"/Packages.db "$DATABASE"/Packages; do
-        [ ! -e "$file" ] || printf '%s\n' "$file"
-    done
-}
-
-# The time of its status is none of it: SQLite gives its log an owner whenever somebody reads.
-database_state() {
-    databases >"$WORK/databases"
-    set --
-    while IFS= read -r file; do set -- "$@" "$file"; done <"$WORK/databases"
-    [ $# -eq 0 ] || stat -c '%i %s %y %n' "$@"
-}
-
 # Newer zyppers mark a reboot as pending also where they only say what they would do, or only fetch it. That is taken
 # back, unless packages were changed meanwhile, so that it may be the mark of whoever did that.
 WATCHED=
 watch_mark() {
     [ ! -e "$REBOOTING" ] || touch -r "$REBOOTING" "$WORK/rebooting"
     [ ! -d "$ROOT/run" ] || touch -r "$ROOT/run" "$WORK/run"
-    WATCHED=$(database_state)
+    WATCHED=$(rpm_database_state)
 }
 unmark() {
-    [ -n "$WATCHED" ] && [ -e "$REBOOTING" ] && [ "$(database_state)" = "$WATCHED" ] || return 0
+    [ -n "$WATCHED" ] && [ -e "$REBOOTING" ] && [ "$(rpm_database_state)" = "$WATCHED" ] || return 0
     if [ ! -e "$WORK/rebooting" ]; then
         may rm -f "$REBOOTING"
         [ -z "$ROOT" ] || may touch -r "$WORK/run" "$ROOT/run"
@@ -542,14 +527,6 @@ advisories_in() { # ALIAS
         }' "$WORK/ids" RS='</update>' -
 }
 
-# Where no package missed another, that is asked again when the database is another one: rpm looks each up among all.
-dependencies() {
-    database_state >"$WORK/state"
-    if [ -s "$WORK/state" ] && [ -e "$CACHE/met" ] && cmp -s "$WORK/state" "$CACHE/met"; then return 0; fi
-    dependencies_of_rpms || return
-    [ "$ended" -ne 0 ] || [ -s "$WORK/unsatisfied" ] || may cp "$WORK/state" "$CACHE/met" 2>/dev/null || :
-}
-
 locks() {
     pid=
     { read -r pid <"$PID"; } 2>/dev/null
@@ -569,7 +546,7 @@ reboot_needed() {
 }
 
 inputs() {
-    databases
+    rpm_databases
     printf '%s\n' "$MARKS" "$LOCKS" "$ROOT/etc/zypp" "$REPOS" "$ROOT/etc/zypp/services.d" "$SEVERAL" \
         "$ROOT/etc/products.d" "$ROOT/boot" "$ROOT/etc/os-release" "$REBOOTING" "$RAW"
     for folder in "$RAW"/*/repodata; do
@@ -750,7 +727,7 @@ observe() {
         elements update "$WORK/patches" kind name | awk -F '\t' '$1 == "patch" { print $2 }' >"$WORK/ids"
         section advisories advisories
     fi
-    explain dependencies dependencies
+    explain dependencies kept_dependencies_of_rpms
     section locks locks
     section filesystems filesystems
     section reboot reboot_needed
