@@ -216,21 +216,51 @@ def run_inside(
         check: It must end with 0.
         stdin: What it reads.
         log: Of the machine, told where the command fails.
+
+    Raises:
+        AssertionError: It fails, with what it said; it takes too long, with what is at work in there.
     """
-    done = subprocess.run(
+    try:
+        done = _inside(entering, argv, stdin, PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise AssertionError(f"{error}\n{_at_work(entering)}") from None
+    if check and done.returncode:
+        more = "" if log is None else f"\n{log.read_text()}"
+        raise AssertionError(f"{' '.join(argv)}: {done.returncode}\n{done.stdout}{more}")
+    return done.stdout
+
+
+def _inside(
+    entering: Sequence[str], argv: Sequence[str], stdin: str, patience: float
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [*entering, *argv],
         input=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",  # a journal, for one, has lengths in it
-        timeout=PATIENCE,
+        timeout=patience,
         check=False,
     )
-    if check and done.returncode:
-        more = "" if log is None else f"\n{log.read_text()}"
-        raise AssertionError(f"{' '.join(argv)}: {done.returncode}\n{done.stdout}{more}")
-    return done.stdout
+
+
+def _at_work(entering: Sequence[str]) -> str:
+    """Tell what a machine is busy with that should have answered long ago."""
+    said = []
+    for argv in _ASKED:
+        try:
+            said.append(_inside(entering, argv, "", 10.0).stdout)
+        except subprocess.TimeoutExpired:
+            said.append(f"{argv[0]} does not answer\n")
+    return "".join(said)
+
+
+_ASKED = (
+    ("ps", "-ww", "-e", "--forest", "-o", "pid,etimes,stat,wchan:20,args"),
+    ("systemctl", "list-jobs", "--no-pager"),
+    ("journalctl", "--no-pager", "--output=short", "--lines=40"),
+)
 
 
 ENVIRONMENT = (
