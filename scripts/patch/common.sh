@@ -463,6 +463,8 @@ sure() {
 # bounded, in seconds since the machine began.
 EXPLAINING=60
 UNTIL=
+# How a trial of that ended, once it was made.
+CAN_BOUND=
 
 since_boot() { # sets $_now; where nobody knows it stands still, and each tool has all the time
     { read -r _now _ </proc/uptime; } 2>/dev/null || _now=0
@@ -580,6 +582,7 @@ make_work_dir() {
     for base in ${TMPDIR:+"$TMPDIR"} /dev/shm /tmp; do
         WORK=$(private "$base") && break
     done
+    OUT=$WORK/out
     # Something must be in it, so that it can be written over.
     if [ -z "$WORK" ] || ! echo >"$WORK/fault"; then
         printf '[work]\n!no folder for temporary files can be made\n= 1\n'
@@ -608,9 +611,9 @@ must_have_space() {
     has_space || end_without_space
 }
 
-# Run a command with its output in $WORK/out, its complaints in $WORK/err and its exit code in $code.
+# Run a command with its output in $OUT, its complaints in $WORK/err and its exit code in $code.
 collect() { # COMMAND...
-    "$@" >"$WORK/out" 2>"$WORK/err" </dev/null
+    "$@" >"$OUT" 2>"$WORK/err" </dev/null
     code=$?
     must_have_space
 }
@@ -619,7 +622,7 @@ tell() { # NAME: print what was collected as a section
     printf '[%s]\n' "$1"
     # One awk instead of sed: it ends a last line that the command left open.
     # shellcheck disable=SC2016 # for awk
-    { [ ! -s "$WORK/out" ] && [ ! -s "$WORK/err" ]; } || must awk -v errors="$WORK/err" '{ print (FILENAME == errors ? "!" : "|") $0 }' "$WORK/out" "$WORK/err"
+    { [ ! -s "$OUT" ] && [ ! -s "$WORK/err" ]; } || must awk -v errors="$WORK/err" '{ print (FILENAME == errors ? "!" : "|") $0 }' "$OUT" "$WORK/err"
     [ "$code" -ne 0 ] || ! trouble || code=${FAULT%% *}
     printf '= %s\n' "$code"
 }
@@ -632,6 +635,13 @@ section() { # NAME COMMAND...
     collect "$@"
     tell "$what"
     sure
+}
+
+# The same with the output in $WORK/NAME, where the script needs it later.
+section_kept() { # NAME COMMAND...
+    OUT=$WORK/$1
+    section "$@"
+    OUT=$WORK/out
 }
 
 # Print a file as a section, as "section NAME cat FILE" would with one tool more.
@@ -651,8 +661,11 @@ explain() { # NAME COMMAND...
     sure
     what=$1
     shift
-    bounded 5 true >/dev/null 2>&1 </dev/null
-    case $? in
+    if [ -z "$CAN_BOUND" ]; then
+        bounded 5 true >/dev/null 2>&1 </dev/null
+        CAN_BOUND=$?
+    fi
+    case $CAN_BOUND in
         0 | 124)
             since_boot
             UNTIL=$((_now + EXPLAINING))
@@ -1064,12 +1077,16 @@ rpm_database_state() {
     [ $# -eq 0 ] || stat -c '%i %s %y %n' "$@"
 }
 
-# Where no package missed another, that is asked again when the database is another one: rpm looks each up among all.
-kept_dependencies_of_rpms() {
-    rpm_database_state >"$WORK/state"
-    if [ -s "$WORK/state" ] && [ -e "$CACHE/met" ] && cmp -s "$WORK/state" "$CACHE/met"; then return 0; fi
+# Where no package missed another, that is asked again when the database is another one: rpm looks each up among all. A
+# script that was told the state already gives that: where it was changed since, it is asked again the next time.
+kept_dependencies_of_rpms() { # [STATE]
+    state=${1:-$(rpm_database_state)}
+    met=
+    # The shell compares them, since a tool takes longer than that.
+    [ ! -r "$CACHE/met" ] || while IFS= read -r line; do met=$met$line$NL; done <"$CACHE/met"
+    if [ -n "$state" ] && [ "$met" = "$state$NL" ]; then return 0; fi
     dependencies_of_rpms || return
-    [ "$ended" -ne 0 ] || [ -s "$WORK/unsatisfied" ] || may cp "$WORK/state" "$CACHE/met" 2>/dev/null || :
+    [ "$ended" -ne 0 ] || [ -s "$WORK/unsatisfied" ] || { printf '%s\n' "$state" >"$CACHE/met"; } 2>/dev/null || :
 }
 
 # Whether installed packages do not fit, and one of those that a run was about has to do with it.

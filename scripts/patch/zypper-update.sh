@@ -102,28 +102,33 @@ configuration_files() {
         printf '%s\n' "$ZYPP_CONF"
         return
     fi
+    main_file=
+    set --
     for folder in "$ROOT/etc/zypp" "$ROOT/run/zypp" "$ROOT/usr/etc/zypp" "$ROOT/usr/share/zypp"; do
-        [ ! -f "$folder/zypp.conf" ] || printf '\t%s\n' "$folder/zypp.conf"
+        [ -n "$main_file" ] || [ ! -f "$folder/zypp.conf" ] || main_file=$folder/zypp.conf
         for file in "$folder"/zypp.conf.d/*.conf; do
-            [ ! -e "$file" ] || [ -d "$file" ] || printf '%s\t%s\n' "${file##*/}" "$file"
+            [ ! -e "$file" ] || [ -d "$file" ] || set -- "$@" "$file"
         done
-    done | awk -F '\t' '!seen[$1]++' | sort | cut -f 2
+    done
+    [ -z "$main_file" ] || printf '%s\n' "$main_file"
+    [ $# -gt 0 ] || return 0
+    for file in "$@"; do printf '%s\t%s\n' "${file##*/}" "$file"; done | awk -F '\t' '!seen[$1]++' | sort | cut -f 2
 }
 
-# Every section once, with all that is in it, so that the last one of a setting counts.
+# Every section once, with all that is in it, so that the last one of a setting counts. What stands before a file's first
+# section is in none.
 merged() { # [FILE...]
-    awk '/^[ \t]*\[/ { section = $0; sub(/^[ \t]*/, "", section); sub(/\].*/, "]", section)
+    awk 'FNR == 1 { section = "" }
+        /^[ \t]*\[/ { section = $0; sub(/^[ \t]*/, "", section); sub(/\].*/, "]", section)
             if (!(section in text)) order[++n] = section; text[section] = text[section] ""; next }
         section != "" && section != "[]" { text[section] = text[section] $0 "\n" }
         END { for (i = 1; i <= n; i++) if (order[i] != "[]") printf "%s\n%s", order[i], text[order[i]] }' "$@"
 }
 
-configuration_files | while IFS= read -r file; do
-    # What stands before a file's first section is in none.
-    echo '[]'
-    [ ! -r "$file" ] || cat "$file"
-    echo
-done | merged >"$WORK/given"
+configuration_files >"$WORK/configured"
+set --
+while IFS= read -r file; do [ ! -r "$file" ] || set -- "$@" "$file"; done <"$WORK/configured"
+if [ $# -gt 0 ]; then merged "$@"; fi >"$WORK/given"
 
 # What the last line of each of these settings says, one a line; nothing where there is none.
 settings() { # KEY...
@@ -133,15 +138,12 @@ settings() { # KEY...
             sub(/^[^=]*=[ \t]*/, "", value); sub(/[ \t]*$/, "", value); said[name] = value }
         END { for (i = 1; i <= count; i++) print said[key[i]] }' "$WORK/given"
 }
-configured() { # KEY DEFAULT
-    found=$(settings "$1")
-    printf '%s\n' "${found:-$2}"
-}
 below_root() { # PATH: in $below
     case $1 in "$ROOT"/*) below=$1 ;; *) below=$ROOT$1 ;; esac
 }
 
-settings cachedir metadatadir solvfilesdir packagesdir reposdir locksfile.path multiversiondir >"$WORK/settings"
+settings cachedir metadatadir solvfilesdir packagesdir reposdir locksfile.path multiversiondir \
+    multiversion solver.allowVendorChange download.max_download_speed >"$WORK/settings"
 {
     IFS= read -r given
     CACHED=${given:-/var/cache/zypp}
@@ -157,6 +159,9 @@ settings cachedir metadatadir solvfilesdir packagesdir reposdir locksfile.path m
     below_root "${given:-/etc/zypp/locks}" && LOCKS=$below
     IFS= read -r given
     below_root "${given:-/etc/zypp/multiversion.d}" && SEVERAL=$below
+    IFS= read -r ALSO_SEVERAL
+    IFS= read -r VENDOR_CHANGE
+    IFS= read -r OWN_RATE
 } <"$WORK/settings"
 MARKS=$ROOT/var/lib/zypp/AutoInstalled
 PID=${ZYPP_LOCKFILE_ROOT:-}/run/zypp.pid
@@ -180,27 +185,26 @@ installed() {
         awk -F '\t' -v OFS='\t' '$1 != "gpg-pubkey" { sub(/^0:/, "", $3); print }' | sort
 }
 
-# What the operator and the distribution say of packages that may be there several times: a name, or "provides:" and what
-# such a package provides, one a line.
-said_of_several() {
-    echo 'provides:multiversion(kernel)'
-    configured multiversion '' | tr -s ', \t' '\n'
-    for file in "$SEVERAL"/*; do
-        [ ! -f "$file" ] || sed -e 's/#.*//' -e 's/^[ \t]*//' -e 's/[ \t]*$//' "$file"
-    done
-}
-
-# Several versions of these may be installed at once.
+# Several versions of these may be installed at once: what the operator and the distribution name, and what provides what
+# they name behind "provides:".
 multiversion() {
-    said_of_several >"$WORK/several"
-    sed -n 's/^provides://p' "$WORK/several" | sort -u >"$WORK/provided"
+    set --
+    for file in "$SEVERAL"/*; do [ ! -f "$file" ] || set -- "$@" "$file"; done
+    printf '%s\n' "$ALSO_SEVERAL" | awk -v named="$WORK/several" '
+        function tell(text) {
+            if (text == "" || text in told) return
+            told[text]
+            if (sub(/^provides:/, "", text)) print text; else print text >named
+        }
+        BEGIN { printf "" >named; tell("provides:multiversion(kernel)") }
+        FILENAME == ARGV[1] { count = split($0, word, /[, \t]+/); for (i = 1; i <= count; i++) tell(word[i]); next }
+        { sub(/#.*/, ""); sub(/^[ \t]*/, ""); sub(/[ \t]*$/, ""); tell($0) }' - "$@" >"$WORK/provided"
     set --
     while IFS= read -r capability; do set -- "$@" "$capability"; done <"$WORK/provided"
     # With 1 it says that there is none, in these words; without them it does not know.
     rpm_ may -q --whatprovides --qf '%{NAME}\n' "$@" >"$WORK/providers" 2>/dev/null ||
         grep -q "$SAYS_NONE_PROVIDES" "$WORK/providers" || fault 1 rpm
-    sed '/ /d' "$WORK/providers"
-    sed '/^provides:/d; /^$/d' "$WORK/several"
+    awk 'FILENAME == ARGV[2] || !/ /' "$WORK/providers" "$WORK/several"
 }
 
 # Newer zyppers mark a reboot as pending also where they only say what they would do, or only fetch it. That is taken
@@ -224,34 +228,39 @@ unmark() {
 # zypper's own repositories but those that are to be left out, and those that were never read, which it would read now;
 # what it fetches is kept.
 repositories() {
-    mkdir -p "$WORK/repos.d" "$WORK/raw"
+    mkdir "$WORK/repos.d" "$WORK/raw"
     printf '%s' "$WITHOUT" >"$WORK/without"
-    : >"$WORK/known"
+    set --
     for folder in "$RAW"/*; do
         for entry in "$folder"/* "$folder"/.[!.]*; do
             [ -e "$entry" ] || continue
-            printf '%s\n' "${folder##*/}" >>"$WORK/known"
-            # Newer ones make a folder beside it and take it away whenever they look at it.
-            ln -sf "$folder" "$WORK/raw/"
+            printf '%s\n' "${folder##*/}"
+            set -- "$@" "$folder"
             break
         done
-    done
-    for file in "$REPOS"/*.repo; do
-        [ ! -f "$file" ] || awk 'FILENAME == ARGV[1] { known[$0]; next }
-            FILENAME == ARGV[2] { without[$0]; next }
-            /^[ \t]*\[/ { alias = $0; sub(/^[ \t]*\[/, "", alias); sub(/\][^]]*$/, "", alias); off = alias in without
-                gsub("/", "_", alias); off = off || !(alias in known)
-                print; print "keeppackages=1"; if (off) print "enabled=0"; next }
-            /^[ \t]*keeppackages[ \t]*=/ || (/^[ \t]*enabled[ \t]*=/ && off) { next }
-            { print }' "$WORK/known" "$WORK/without" "$file" >"$WORK/repos.d/${file##*/}"
-    done
-    return 0
+    done >"$WORK/known"
+    # Newer ones make a folder beside it and take it away whenever they look at it.
+    [ $# -eq 0 ] || ln -s "$@" "$WORK/raw/"
+    set --
+    for file in "$REPOS"/*.repo; do [ ! -f "$file" ] || set -- "$@" "$file"; done
+    [ $# -eq 0 ] || awk -v ours="$WORK/repos.d/" 'FILENAME == ARGV[1] { known[$0]; next }
+        FILENAME == ARGV[2] { without[$0]; next }
+        FILENAME != file { if (file != "") close(copy); file = copy = FILENAME; sub(/.*\//, "", copy); copy = ours copy; off = 0 }
+        /^[ \t]*\[/ { alias = $0; sub(/^[ \t]*\[/, "", alias); sub(/\][^]]*$/, "", alias); off = alias in without
+            gsub("/", "_", alias); off = off || !(alias in known)
+            print >copy; print "keeppackages=1" >copy; if (off) print "enabled=0" >copy; next }
+        /^[ \t]*keeppackages[ \t]*=/ || (/^[ \t]*enabled[ \t]*=/ && off) { next }
+        { print >copy }' "$WORK/known" "$WORK/without" "$@"
 }
 
 # zypper with the configuration of this run, to which a lock file may belong.
+CONFIGURED=
 configuration() {
     locks=$LOCKS
     [ ! -e "$WORK/locks" ] || locks=$PRIVATE/locks
+    # Nothing else of it can be another one later.
+    [ "$locks" != "$CONFIGURED" ] || return 0
+    CONFIGURED=$locks
     {
         printf '[main]\nlocksfile.path = %s\n' "$locks"
         # What is named is all that goes.
@@ -265,7 +274,7 @@ configuration() {
 limit_rate() {
     [ -n "$RATE" ] || return 0
     most=$((RATE * 1024))
-    own=$(configured download.max_download_speed 0)
+    own=${OWN_RATE:-0}
     case $own in *[!0-9]* | ???????????*) ;; *) [ "$own" -eq 0 ] || [ "$own" -gt "$most" ] || most=$own ;; esac
     printf 'download.max_download_speed = %s\ndownload.max_concurrent_connections = 1\n' "$most"
 }
@@ -327,9 +336,11 @@ listed() {
     LISTED=$REPOS
     asked repos repos --uri
     LISTED=
-    elements repo "$WORK/repos" alias enabled | awk -F '\t' 'FILENAME == ARGV[1] { without[$0]; next }
-        { file = $1; gsub("/", "_", file) } $2 == 0 || ($1 in without) { print file }' "$WORK/without" - >"$WORK/off"
-    OFF=$NL$(cat "$WORK/off")$NL
+    OFF=$NL$(awk "$AWK_ELEMENT"'FILENAME == ARGV[1] { without[$0]; next }
+        is("repo") {
+            alias = attribute("alias")
+            if (attribute("enabled") == 0 || alias in without) { gsub("/", "_", alias); print alias }
+        }' "$WORK/without" RS='<' "$WORK/repos")$NL
 }
 
 is_off() { # ALIAS, as folders have it
@@ -345,31 +356,31 @@ really() ( # ARGUMENT...
 
 # --- zypper's XML, as far as the script itself must know; all else is for its reader ------------------------
 
-elements() { # NAME FILE ATTRIBUTE...: the attributes of each such element, by tabs; one that lacks any is "-"
-    element=$1 file=$2
-    shift 2
-    awk -v element="$element" -v wanted="$*" 'BEGIN { RS = "<"; count = split(wanted, keys, " ") }
-        function attribute(key,    value) {
-            if (!match($0, "[ \n]" key "=\"[^\"]*\"")) return "-"
-            value = substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 4)
-            gsub(/&lt;/, "<", value); gsub(/&gt;/, ">", value); gsub(/&quot;/, "\"", value); gsub(/&apos;/, "\047", value)
-            gsub(/&amp;/, "\\&", value)
-            return value == "" ? "-" : value
-        }
-        /^to-[a-z-]*>/ { block = $0; sub(/>.*/, "", block) }
-        /^\/to-/ { block = "-" }
-        $1 == element {
-            line = element == "solvable" ? (block == "" ? "-" : block) "\t" : ""
-            for (i = 1; i <= count; i++) line = line (i > 1 ? "\t" : "") attribute(keys[i])
-            print line
-        }' "$file"
+# For an awk with RS='<': the element that is looked at, each of its attributes ("-" where it has none), and the block
+# of a summary that it stands in.
+# shellcheck disable=SC2016 # for awk
+AWK_ELEMENT='
+function is(element) { return index($0, element) == 1 && substr($0, length(element) + 1, 1) ~ /[ \t\n]/ }
+function attribute(key,    value) {
+    if (!match($0, "[ \n]" key "=\"[^\"]*\"")) return "-"
+    value = substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 4)
+    if (index(value, "&")) {
+        gsub(/&lt;/, "<", value); gsub(/&gt;/, ">", value); gsub(/&quot;/, "\"", value)
+        gsub(/&apos;/, "\047", value); gsub(/&amp;/, "\\&", value)
+    }
+    return value == "" ? "-" : value
 }
+/^to-[a-z-]*>/ { block = $0; sub(/>.*/, "", block) }
+/^\/to-/ { block = "" }
+'
 
 # What would change: block, name, architecture, version, architecture before. A package stands in each block that is true
 # of it, so also where its vendor or its architecture changes, and in blocks that only remark on it ("unsupported").
 summary() {
-    elements solvable "$WORK/answer" type name arch edition arch-old |
-        awk -F '\t' -v OFS='\t' '$2 == "package" && $1 != "-" && !seen[$1 == "to-remove", $3, $4, $5, $6]++ { print $1, $3, $4, $5, $6 }'
+    awk "$AWK_ELEMENT"'block != "" && is("solvable") && attribute("type") == "package" {
+            row = attribute("name") "\t" attribute("arch") "\t" attribute("edition") "\t" attribute("arch-old")
+            if (!seen[block == "to-remove", row]++) print block "\t" row
+        }' RS='<' "$WORK/answer"
 }
 
 # Name and vendor of installed packages. A vendor may be any text; only the first tab of a row is ours.
@@ -380,7 +391,8 @@ owned() { # ARGUMENT...: which ones
 
 # The vendors of what is installed, of each package that would come from another one.
 vendors() {
-    elements solvable "$WORK/answer" type name | awk -F '\t' '$1 == "to-change-vendor" && $2 == "package" { print $3 }' | sort -u >"$WORK/names"
+    awk "$AWK_ELEMENT"'block == "to-change-vendor" && is("solvable") && attribute("type") == "package" { print attribute("name") }' \
+        RS='<' "$WORK/answer" | sort -u >"$WORK/names"
     # shellcheck disable=SC2046 # one argument per name is wanted, and names hold no blanks
     [ ! -s "$WORK/names" ] || owned -q $(cat "$WORK/names")
 }
@@ -391,10 +403,12 @@ skipped() {
 }
 
 never_read() { # FILE-WITH-REPOSITORIES: aliases of enabled ones without metadata
-    elements repo "$1" alias enabled | awk -F '\t' 'FILENAME == ARGV[1] { known[$0]; next }
+    awk "$AWK_ELEMENT"'FILENAME == ARGV[1] { known[$0]; next }
         FILENAME == ARGV[2] { without[$0]; next }
-        { file = $1; gsub("/", "_", file) } $2 == 1 && !(file in known) && !($1 in without) { print $1 }' \
-        "$WORK/known" "$WORK/without" -
+        is("repo") && attribute("enabled") == 1 {
+            alias = file = attribute("alias"); gsub("/", "_", file)
+            if (!(file in known) && !(alias in without)) print alias
+        }' "$WORK/known" "$WORK/without" RS='<' "$1"
 }
 
 # --- observe -----------------------------------------------------------------------------------------------
@@ -404,8 +418,18 @@ machine() {
     machine_facts
     # Each start of zypper says so in its log.
     version=
-    [ ! -e "$WORK/zypper.log" ] || version=$(sed -n '/ Hi, me zypper /{s/.* Hi, me zypper \([0-9][0-9.]*\).*/\1/p;q;}' "$WORK/zypper.log")
-    printf 'zypper=%s\nrpm=%s\n' "${version:-$(must zypper --version | sed 's/^zypper *//')}" "$(must rpm --version | sed 's/.* //')"
+    [ ! -e "$WORK/zypper.log" ] || version=$(said_version)
+    of_rpm=$(must rpm --version)
+    printf 'zypper=%s\nrpm=%s\n' "${version:-$(must zypper --version | sed 's/^zypper *//')}" "${of_rpm##* }"
+}
+
+said_version() {
+    while IFS= read -r said; do
+        case $said in *' Hi, me zypper '[0-9]*) ;; *) continue ;; esac
+        said=${said##* Hi, me zypper }
+        printf '%s\n' "${said%%[!0-9.]*}"
+        return
+    done <"$WORK/zypper.log"
 }
 
 marks() {
@@ -531,7 +555,7 @@ locks() {
     pid=
     { read -r pid <"$PID"; } 2>/dev/null
     # To zypper one that has ended is none, also where nobody has waited for it.
-    may grep -qs '^State:.Z' "/proc/$pid/status" || holder_in "$PID"
+    [ -z "$pid" ] || may grep -qs '^State:.Z' "/proc/$pid/status" || holder_in "$PID"
     lock_holders "$DATABASE/.rpm.lock"
 }
 
@@ -559,8 +583,7 @@ inputs() {
 asked() { # NAME ARGUMENT...
     name=$1
     shift
-    section "$name" ask "$@"
-    keep "$name"
+    section_kept "$name" ask "$@"
     must_be_answered "$name"
 }
 
@@ -593,7 +616,8 @@ search() { # FILE-OF-NAMES OPTION...
 # All versions of the packages named in $WORK/names, as the sources offer them. zypper compares each package with each
 # name, so that to list all of them is soon less than to search for some.
 versions() {
-    if [ "$(wc -l <"$WORK/names")" -le 4 ]; then
+    # Whether there is a fifth one.
+    if ! { read -r _ && read -r _ && read -r _ && read -r _ && read -r _; } <"$WORK/names"; then
         search "$WORK/names"
         return
     fi
@@ -610,7 +634,7 @@ records() {
 }
 
 advisories() {
-    each_file updateinfo advisories_in
+    [ ! -s "$WORK/ids" ] || each_file updateinfo advisories_in
 }
 
 # Where an update would remove packages, these and what comes in new, which may take their places.
@@ -671,33 +695,38 @@ obsoleted_by() { # FILE
 # What obsoletes a name that is installed and is not there by its own: an update may take it, or say nothing of it
 # where it cannot come.
 obsoleters() {
-    cut -f 1 "$WORK/installed" | sort -u >"$WORK/present"
     obsoleted_names >"$WORK/obsoleted"
     # zypper searches without regard to case.
-    awk 'FILENAME == ARGV[1] { if ($0 == "*") all = 1; obsoleted[$0]; next } all || (tolower($0) in obsoleted)' \
-        "$WORK/obsoleted" "$WORK/present" >"$WORK/suspected"
+    awk -F '\t' 'FILENAME == ARGV[1] { if ($0 == "*") all = 1; obsoleted[$0]; next }
+        !seen[$1]++ && (all || (tolower($1) in obsoleted)) { print $1 }' "$WORK/obsoleted" "$WORK/installed" >"$WORK/suspected"
     [ -s "$WORK/suspected" ] || return 0
     search "$WORK/suspected" --obsoletes >"$WORK/answer"
     ended=$?
     answered "$ended" || fault "$ended" zypper || return
-    elements solvable "$WORK/answer" name arch edition | awk -F '\t' -v OFS='\t' 'FILENAME == ARGV[1] { have[$0]; next }
-        !($2 in have) && !seen[$0]++ { print $2, $3, $4 }' "$WORK/present" -
+    awk -v OFS='\t' "$AWK_ELEMENT"'FILENAME == ARGV[1] { have[$1]; next }
+        is("solvable") && !(attribute("name") in have) {
+            row = attribute("name") OFS attribute("arch") OFS attribute("edition"); if (!seen[row]++) print row
+        }' "$WORK/installed" RS='<' "$WORK/answer"
 }
 
 # The vendor of each installed package, where an update leaves it to that.
 owners() {
-    case $(configured solver.allowVendorChange false) in 1 | [Tt]rue | [Yy]es | [Oo]n | always) return ;; esac
+    case $VENDOR_CHANGE in 1 | [Tt]rue | [Yy]es | [Oo]n | always) return ;; esac
     owned -qa | sort -u
+}
+
+updates_of() { # KIND FILE: the names of those that zypper lists, each once
+    awk -v kind="$1" "$AWK_ELEMENT"'is("update") && attribute("kind") == kind && !seen[attribute("name")]++ { print attribute("name") }' \
+        RS='<' "$2"
 }
 
 observe() {
     can_unpack
     prepare
     show_os
-    section installed installed
-    [ -s "$WORK/out" ] || finish "$OTHER"
-    keep installed
-    section automatic marks
+    section_kept installed installed
+    [ -s "$WORK/installed" ] || finish "$OTHER"
+    if [ -r "$MARKS" ]; then show_file automatic "$MARKS"; else section automatic :; fi
     section multiversion multiversion
     listed
     section machine machine
@@ -705,29 +734,30 @@ observe() {
     # Without a lock zypper need not be asked.
     if [ -s "$LOCKS" ]; then asked held locks --solvables; else section held :; fi
     asked updates list-updates --all
-    elements update "$WORK/updates" kind name | awk -F '\t' '$1 == "package" { print $2 }' | sort -u >"$WORK/names"
+    updates_of package "$WORK/updates" >"$WORK/names"
     asked patches list-patches
     explain successors successors
-    awk -F '\t' -v OFS='\t' '$1 == "to-install" { print $2, $3, $4 }' "$WORK/out" >"$WORK/coming"
+    : >"$WORK/coming"
+    [ ! -s "$WORK/out" ] || awk -F '\t' -v OFS='\t' '$1 == "to-install" { print $2, $3, $4 }' "$WORK/out" >"$WORK/coming"
     explain obsoleters obsoleters
     if [ -s "$WORK/out" ]; then
         cat "$WORK/out" >>"$WORK/coming"
         section vendors owners
     fi
     if [ -s "$WORK/names" ]; then
-        section versions versions
-        keep versions
+        section_kept versions versions
         must_be_answered versions
-        elements solvable "$WORK/versions" name arch edition | cut -f 2- >"$WORK/keys"
+        awk -v OFS='\t' "$AWK_ELEMENT"'is("solvable") { print attribute("name"), attribute("arch"), attribute("edition") }' \
+            RS='<' "$WORK/versions" >"$WORK/keys"
     fi
     if [ -s "$WORK/names" ] || [ -s "$WORK/coming" ]; then
         : >>"$WORK/keys"
-        cat "$WORK/coming" >>"$WORK/keys"
+        [ ! -s "$WORK/coming" ] || cat "$WORK/coming" >>"$WORK/keys"
         section available records
-        elements update "$WORK/patches" kind name | awk -F '\t' '$1 == "patch" { print $2 }' >"$WORK/ids"
+        updates_of patch "$WORK/patches" >"$WORK/ids"
         section advisories advisories
     fi
-    explain dependencies kept_dependencies_of_rpms
+    explain dependencies kept_dependencies_of_rpms "$WATCHED"
     section locks locks
     section filesystems filesystems
     section reboot reboot_needed
@@ -747,6 +777,10 @@ lock() { # TYPE NAME [VERSIONS]
 
 # A lock on a package that is not installed keeps it out, so that --exclude is for installed ones alone.
 limits() {
+    if [ -z "$EXCLUDE$BLOCK$CHOOSE$ONLY" ] && [ ! -s "$WORK/culprits" ]; then
+        [ ! -e "$WORK/locks" ] || rm -f "$WORK/locks"
+        return
+    fi
     lines_of "$EXCLUDE" | sed 's/:.*//' | awk -F '\t' 'FILENAME == ARGV[1] { have[$1]; next }
         $1 in have && !seen[$1]++ { print $1 }' "$WORK/installed" - >"$WORK/stay"
     lines_of "$BLOCK" | sed 's/:.*//; /^$/d' >>"$WORK/stay"
@@ -780,13 +814,16 @@ as_zypper_writes() {
 
 # Every chosen version must be on offer, else nothing is resolved: never the newest instead.
 choices_exist() {
+    [ -n "$CHOOSE$ONLY" ] || return 0
     lines_of "$CHOOSE,$ONLY" | sed '/^$/d' | sort -u >"$WORK/choices"
-    [ -s "$WORK/choices" ] || return 0
     sed 's/[:=].*//' "$WORK/choices" >"$WORK/names"
     offered
-    elements solvable "$WORK/offered" name arch edition repository | awk -F '\t' 'FILENAME == ARGV[1] {
-            have[$2 "=" $4]; have[$2 ":" $3 "=" $4]; next }
-        !($0 in have)' - "$WORK/choices" >"$WORK/gone"
+    awk "$AWK_ELEMENT"'FILENAME == ARGV[2] {
+            if (!is("solvable")) next
+            have[attribute("name") "=" attribute("edition")]
+            have[attribute("name") ":" attribute("arch") "=" attribute("edition")]
+            next }
+        !($0 in have)' RS='<' "$WORK/offered" RS='\n' "$WORK/choices" >"$WORK/gone"
     [ ! -s "$WORK/gone" ]
 }
 
@@ -800,8 +837,10 @@ offered() {
 
 # What --security asks for: each needed patch of that category, but for those that were left out.
 security_patches() {
-    elements update "$WORK/patches" kind name status category | awk -F '\t' 'FILENAME == ARGV[1] { left_out[$0]; next }
-        $1 == "patch" && $3 == "needed" && $4 == "security" && !(("patch " $2) in left_out) { print "patch:" $2 }' "$WORK/culprits" -
+    awk "$AWK_ELEMENT"'FILENAME == ARGV[1] { left_out[$0]; next }
+        is("update") && attribute("kind") == "patch" && attribute("status") == "needed" &&
+            attribute("category") == "security" && !(("patch " attribute("name")) in left_out) {
+            print "patch:" attribute("name") }' "$WORK/culprits" RS='<' "$WORK/patches"
 }
 
 # What --security leaves to every source: the version that an update would take, and what would take the place of
@@ -809,8 +848,11 @@ security_patches() {
 included() {
     lines_of "$INCLUDE" | sed '/^$/d' >"$WORK/including"
     [ -s "$WORK/including" ] || return 0
-    elements update "$WORK/updates" kind name arch edition | awk -F '\t' 'FILENAME == ARGV[1] { wanted[$0]; next }
-        $1 == "package" && (($2 in wanted) || ($2 ":" $3) in wanted) { print $2 "." $3 "=" $4 }' "$WORK/including" -
+    awk "$AWK_ELEMENT"'FILENAME == ARGV[1] { wanted[$0]; next }
+        is("update") && attribute("kind") == "package" {
+            name = attribute("name"); arch = attribute("arch")
+            if ((name in wanted) || (name ":" arch) in wanted) print name "." arch "=" attribute("edition")
+        }' "$WORK/including" RS='<' "$WORK/updates"
     awk -F '\t' 'FILENAME == ARGV[1] { have[$1]; next } FILENAME == ARGV[2] { left_out[$0]; next }
         { name = $0; sub(/:.*/, "", name); if (!(name in have) && !(("package " name) in left_out)) print }' \
         "$WORK/installed" "$WORK/culprits" "$WORK/including" | as_zypper_writes
@@ -897,7 +939,7 @@ settle() {
 # zypper names all that stand in one another's way. Whoever can go on without the others does: what stays out is no more
 # than must. Of many only some are tried, since each costs a run of the solver, and the answer has its time.
 readmit() {
-    [ "$code" -ne 4 ] && [ "$(wc -l <"$WORK/culprits")" -gt 1 ] || return 0
+    [ "$code" -ne 4 ] && [ -s "$WORK/culprits" ] && [ "$(wc -l <"$WORK/culprits")" -gt 1 ] || return 0
     # Patches first: what is merely included gives way to them.
     sort -r "$WORK/culprits" | head -n 24 >"$WORK/suspects"
     must_have_space
@@ -926,16 +968,11 @@ find_going() {
 
 # Print what an attempt said as a section; its code stays in $code.
 show_answer() { # NAME
-    cp "$WORK/err" "$WORK/err.answer"
-    last=$code
-    section "$1" replay
-    cp "$WORK/err.answer" "$WORK/err"
-    code=$last
-}
-replay() {
-    cat "$WORK/answer"
-    cat "$WORK/err.answer" >&2
-    return "$last"
+    sure
+    OUT=$WORK/answer
+    tell "$1"
+    OUT=$WORK/out
+    sure
 }
 
 # zypper's complaints stand in its XML: tell them in its words.
@@ -965,9 +1002,8 @@ left_out() {
 read_state() {
     can_unpack
     prepare
-    section installed installed
-    [ -s "$WORK/out" ] || finish "$OTHER"
-    keep installed
+    section_kept installed installed
+    [ -s "$WORK/installed" ] || finish "$OTHER"
     listed
     never_read "$WORK/repos" >"$WORK/unread"
     [ ! -s "$WORK/unread" ] || refused "no metadata of $(paste -s -d , "$WORK/unread"): refresh first" "$STALE"
@@ -978,7 +1014,9 @@ read_state() {
 
 read_patches() {
     asked patches list-patches
-    elements update "$WORK/patches" kind name edition arch >"$WORK/patch-names"
+    awk -v OFS='\t' "$AWK_ELEMENT"'is("update") {
+        print attribute("kind"), attribute("name"), attribute("edition"), attribute("arch") }' \
+        RS='<' "$WORK/patches" >"$WORK/patch-names"
     [ -z "$INCLUDE" ] || asked updates list-updates
 }
 
@@ -1004,10 +1042,10 @@ dry_run() {
         settle
         readmit
     fi
-    [ ! -e "$WORK/locks" ] || { last=$code && section limits cat "$WORK/locks" && code=$last; }
+    [ ! -e "$WORK/locks" ] || { last=$code && show_file limits "$WORK/locks" && code=$last; }
     show_answer resolve
     ! [ -s "$WORK/culprits" ] || { last=$code && section left-out left_out && code=$last; }
-    [ ! -e "$WORK/why" ] || { last=$code && section why cat "$WORK/why" && code=$last; }
+    [ ! -e "$WORK/why" ] || { last=$code && show_file why "$WORK/why" && code=$last; }
     ! skipped || complain "$STALE"
     case $code in 0 | 100 | 101 | 102 | 103) ;; *) unresolved ;; esac
     summary >"$WORK/moves"
@@ -1024,9 +1062,8 @@ dry_run() {
 only_what_is_installed() {
     prepare
     section machine machine
-    section installed installed
-    [ -s "$WORK/out" ] || finish "$OTHER"
-    keep installed
+    section_kept installed installed
+    [ -s "$WORK/installed" ] || finish "$OTHER"
     mkdir "$WORK/no-repos"
     LISTED=$WORK/no-repos
 }
@@ -1177,7 +1214,7 @@ without_version() {
 
 # As zypper takes them; where a version is of another architecture than the installed package, without one.
 targets() {
-    awk -F '\t' -v lost="$WORK/lost" 'FILENAME == ARGV[1] { offered[$2 "\t" $4]; exact[$2 "\t" $3 "\t" $4]; next }
+    awk -F '\t' -v lost="$WORK/lost" 'FILENAME == ARGV[1] { offered[$1 "\t" $3]; exact[$0]; next }
         $3 ~ /^-/ { print "!" $1 "." $2 ($3 == "-" ? "" : "=" substr($3, 2)); next }
         ($1 "\t" $2 "\t" $3) in exact { print $1 "." $2 "=" $3; next }
         ($1 "\t" $3) in offered { print $1 "=" $3; next }
@@ -1222,15 +1259,16 @@ differences() {
 restarting() {
     ask list-patches 2>/dev/null </dev/null >"$WORK/patches"
     answered $? || fault 1 zypper
-    elements update "$WORK/patches" kind name restart | awk -F '\t' '$1 == "patch" && $3 == "true" { print $2 }' | sort
+    awk "$AWK_ELEMENT"'is("update") && attribute("kind") == "patch" && attribute("restart") == "true" { print attribute("name") }' \
+        RS='<' "$WORK/patches" | sort
 }
 
 resolve_named() {
     cut -f 1 "$WORK/todo" | sort -u >"$WORK/names"
     offered
     # What is installed is listed too, and is no offer.
-    elements solvable "$WORK/offered" name arch edition repository |
-        awk -F '\t' '$5 != "(System Packages)"' >"$WORK/offers"
+    awk -v OFS='\t' "$AWK_ELEMENT"'is("solvable") && attribute("repository") != "(System Packages)" {
+        print attribute("name"), attribute("arch"), attribute("edition") }' RS='<' "$WORK/offered" >"$WORK/offers"
     : >"$WORK/lost"
     targets >"$WORK/targets"
     # Versions that no repository offers any more come from what was kept.

@@ -101,7 +101,7 @@ def test_what_is_named_and_not_made_yet(tmp_path: Path, shell: tuple[str, ...]) 
 
 def test_what_is_named_is_written_as_it_is_offered_or_is_lost(tmp_path: Path, shell: tuple[str, ...]) -> None:
     files = {
-        "offers": "-\tcurl\tx86_64\t8.1-1\trepo\n-\ttzdata\tnoarch\t2-1\trepo\n",
+        "offers": "curl\tx86_64\t8.1-1\ntzdata\tnoarch\t2-1\n",
         "todo": "curl\tx86_64\t8.1-1\ntzdata\tx86_64\t2-1\nbash\tx86_64\t-\nvim\tx86_64\t9-1\n",
     }
     assert decide(tmp_path, shell, 'targets; echo --; cat "$WORK/lost"', files) == [
@@ -156,7 +156,7 @@ LOCKED = """\
 
 def test_a_vendor_is_one_field_whatever_it_holds(tmp_path: Path, shell: tuple[str, ...]) -> None:
     said = "curl\\tAcme\\t Inc\\nbash\\t(none)\\nvim\\ttwo\\nlines\\n"
-    body = f"configured() {{ :; }}; rpm_() {{ printf '{said}'; }}; owners"
+    body = f"VENDOR_CHANGE=; rpm_() {{ printf '{said}'; }}; owners"
     assert decide(tmp_path, shell, body) == ["bash\t(none)", "curl\tAcme Inc", "vim\ttwo"]
 
 

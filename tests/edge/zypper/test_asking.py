@@ -23,6 +23,39 @@ AT_MOST = {"zypper": 7, "rpm": 6}
 asks (the repositories, the transaction). rpm says where it is and what is installed for each, and to look its
 version and what may be there several times."""
 
+TOOLS = (
+    "awk",
+    "cat",
+    "cmp",
+    "cp",
+    "cut",
+    "date",
+    "find",
+    "grep",
+    "gzip",
+    "head",
+    "id",
+    "ln",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "rm",
+    "sed",
+    "sort",
+    "stat",
+    "tail",
+    "timeout",
+    "touch",
+    "tr",
+    "uname",
+    "uniq",
+    "wc",
+    "xargs",
+    "zstd",
+)
+OWN_AT_MOST = 98
+"""Of the script's tools, in both. Each costs a millisecond or more."""
+
 
 @pytest.fixture
 def counted(tmp_path: Path) -> Counted:
@@ -46,6 +79,19 @@ def test_a_plan_starts_zypper_and_rpm_no_more_often_than_it_must(
     assert len(zypper.observe(NOW).offers) > 10
     assert len(zypper.resolve(Question()).changes) > 10
     assert counted.starts() == AT_MOST
+
+
+def test_a_plan_starts_no_more_tools_beside_them_than_it_must(
+    lab: ZypperLab, script: PatchScript, tmp_path: Path
+) -> None:
+    counted = Counted(tmp_path / "tools", TOOLS)
+    zypper = _counting(lab, script, counted)
+    zypper.observe(NOW)
+    counted.begin()
+    assert len(zypper.observe(NOW).offers) > 10
+    assert len(zypper.resolve(Question()).changes) > 10
+    starts = counted.starts()
+    assert starts.total() <= OWN_AT_MOST, starts
 
 
 def _searched(counted: Counted) -> list[str]:
