@@ -511,10 +511,10 @@ function plain_xml(text,    at, begin, end, length_) {
 }
 '
 
-# The records of packages that $WORK/keys names, one a line behind their repository; without long lists of files
-# and kernel symbols.
-records_in() { # ALIAS
-    awk -v alias="$1" "$AWK_XML"'FILENAME == ARGV[1] { want[$0]; name = $0; sub(/\t.*/, "", name); named[name]; next }
+# The records of the packages that a file names, one a line behind the package's key and its repository; without long
+# lists of files and kernel symbols. The keys themselves come first.
+records_in() { # ALIAS FILE-OF-KEYS
+    awk -v alias="$1" "$AWK_XML"'FILENAME == ARGV[1] { print; want[$0]; name = $0; sub(/\t.*/, "", name); named[name]; next }
         # Most are not wanted, and what is written plainly need not be taken apart to see that.
         !index($0, "<!") && match($0, /<name>[^<]*</) && !(substr($0, RSTART + 6, RLENGTH - 7) in named) { next }
         {
@@ -524,10 +524,11 @@ records_in() { # ALIAS
             name = tag("name"); arch = tag("arch")
             match($0, /<version [^>]*>/); version = substr($0, RSTART, RLENGTH)
             epoch = value(version, "epoch"); edition = (epoch + 0 ? epoch ":" : "") value(version, "ver") "-" value(version, "rel")
-            if (!((name "\t" arch "\t" edition) in want)) next
+            key = name "\t" arch "\t" edition
+            if (!(key in want)) next
             gsub(/<file[ >][^<]*<\/file>/, ""); gsub(/<description>[^<]*<\/description>/, "")
             gsub(/<rpm:entry name="(ksym|kernel|modalias)\([^>]*>/, ""); gsub(/[ \t\r\n]+/, " ")
-            print alias "\t" $0 "</package>"
+            print key "\t" alias "\t" $0 "</package>"
         }
         function tag(key,    text) {
             match($0, "<" key ">[^<]*"); text = substr($0, RSTART, RLENGTH); sub(/^[^>]*>/, "", text); return text
@@ -535,7 +536,42 @@ records_in() { # ALIAS
         function value(text, key) {
             if (!match(text, " " key "=\"[^\"]*")) return ""
             return substr(text, RSTART + length(key) + 3, RLENGTH - length(key) - 3)
-        }' "$WORK/keys" RS='</package>' -
+        }' "$2" RS='</package>' -
+}
+
+# Of what was found earlier the records that $WORK/keys names; none, and 1, where not all of these were looked for.
+records_found() { # FILE
+    # shellcheck disable=SC2016 # for awk
+    may awk -F '\t' 'FILENAME == ARGV[1] { want[$0]; next }
+        { key = $1 "\t" $2 "\t" $3 }
+        key in want { there[key]; if (NF > 3) row[++count] = substr($0, length(key) + 2) }
+        END {
+            for (key in want) if (!(key in there)) exit 1
+            for (i = 1; i <= count; i++) print row[i]
+        }' "$WORK/keys" "$1"
+}
+
+# What was looked for in a file that never changes is kept as long as that is there: to unpack it takes longer than all else.
+# Whoever changes what is printed of a package gives the folder another name.
+records_of() { # FILE ALIAS
+    kept=
+    ! never_changes "$1" || kept=$CACHE/records/$2/${1##*/}
+    if [ -n "$kept" ] && [ -r "$kept" ]; then
+        ! records_found "$kept" || return 0
+        # Both, so that an observation and a question do not drive one another out.
+        awk -F '\t' '{ key = $1 "\t" $2 "\t" $3 } !seen[key]++ { print key }' "$WORK/keys" "$kept" >"$WORK/look-for"
+    else
+        cat "$WORK/keys" >"$WORK/look-for"
+    fi
+    plain "$1" | records_in "$2" "$WORK/look-for" >"$WORK/found-records"
+    records_found "$WORK/found-records" || fault 1 awk || return
+    [ -n "$kept" ] && ! trouble || return 0
+    # By a name of its own, since another plan may be made beside this one.
+    { may mkdir -p "${kept%/*}" && may cp "$WORK/found-records" "$kept.$$" && may mv "$kept.$$" "$kept"; } 2>/dev/null || return 0
+    for kept in "$CACHE"/records/*/*; do
+        name=${kept#"$CACHE"/records/}
+        [ -e "$RAW/${name%%/*}/repodata/${name#*/}" ] || rm -f "$kept"
+    done
 }
 
 advisories_in() { # ALIAS
@@ -630,7 +666,12 @@ versions() {
 }
 
 records() {
-    each_file primary records_in
+    files_of primary >"$WORK/packed"
+    while IFS= read -r file; do
+        alias=${file#"$RAW"/}
+        alias=${alias%%/*}
+        is_off "$alias" || records_of "$file" "$alias"
+    done <"$WORK/packed"
 }
 
 advisories() {
@@ -667,13 +708,19 @@ obsoleted_in() { # ALIAS
     [ "$files" -gt 0 ] || echo '*'
 }
 
-# A file whose name begins with its checksum never changes; what was found in one is kept, as long as it is there.
-obsoleted_by() { # FILE
+# A file whose name begins with its checksum.
+never_changes() { # FILE
     case ${1##*/} in
-        *[!0-9a-f]*-primary.xml*) kept= ;;
-        ????????????????????????????????*-primary.xml*) kept=$CACHE/obsoleted/${1##*/}.names ;;
-        *) kept= ;;
+        *[!0-9a-f]*-primary.xml*) return 1 ;;
+        ????????????????????????????????*-primary.xml*) ;;
+        *) return 1 ;;
     esac
+}
+
+# What was found in a file that never changes is kept, as long as it is there.
+obsoleted_by() { # FILE
+    kept=
+    ! never_changes "$1" || kept=$CACHE/obsoleted/${1##*/}.names
     if [ -n "$kept" ] && [ -r "$kept" ]; then
         cat "$kept"
         return

@@ -123,6 +123,51 @@ def test_a_repository_that_is_enabled_and_was_never_read(tmp_path: Path, shell: 
     assert decide(tmp_path / "again", shell, body, files) == []
 
 
+PRIMARY = """<metadata packages="2">
+<package type="rpm"><name>curl</name><arch>x86_64</arch><version epoch="0" ver="8.1" rel="1"/></package>
+<package type="rpm"><name>vim</name><arch>x86_64</arch><version epoch="2" ver="9.1" rel="1"/></package>
+</metadata>"""
+
+LOOKED_UP = """
+RAW=$WORK/raw CACHE=$WORK/cache OFF=
+primary=$RAW/lab/repodata/$(printf '%064d' 1)-primary.xml
+mkdir -p "$CACHE" "${primary%/*}"
+cp "$WORK/primary" "$primary"
+ask() { printf "$1" >"$WORK/keys"; records | sed 's/^lab.*<name>//; s/<.*//' | paste -s -d ' '; }
+ask 'curl\\tx86_64\\t8.1-1\\n'
+: >"$primary"
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("curl\\tx86_64\\t8.1-1\\n", "curl"),
+        # It was not looked for, and is not there any more.
+        ("curl\\tx86_64\\t8.1-1\\nvim\\tx86_64\\t2:9.1-1\\n", ""),
+    ],
+    ids=["the same", "another"],
+)
+def test_records_that_were_looked_up_are_answered_from_what_is_kept(
+    tmp_path: Path, shell: tuple[str, ...], asked: str, found: str
+) -> None:
+    body = f"{LOOKED_UP}ask '{asked}'"
+    assert decide(tmp_path, shell, body, {"primary": PRIMARY}) == ["curl", *([found] if found else [""])]
+
+
+def test_what_is_looked_up_later_is_kept_beside_what_was_before(
+    tmp_path: Path, shell: tuple[str, ...]
+) -> None:
+    vim, both = "vim\\tx86_64\\t2:9.1-1\\n", "curl\\tx86_64\\t8.1-1\\nvim\\tx86_64\\t2:9.1-1\\n"
+    body = f"""{LOOKED_UP}
+cp "$WORK/primary" "$primary"
+ask '{vim}'
+: >"$primary"
+ask '{both}'
+ask 'none\\tx\\t1-1\\n'"""
+    assert decide(tmp_path, shell, body, {"primary": PRIMARY}) == ["curl", "vim", "curl vim", ""]
+
+
 UPDATES = """<update-list>
 <update kind="patch" name="SUSE-1" edition="1" arch="noarch" status="needed" category="security"/>
 <update kind="patch" name="SUSE-2" edition="1" arch="noarch" status="needed" category="recommended"/>

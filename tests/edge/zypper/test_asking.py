@@ -1,5 +1,6 @@
 """How often zypper is started to be asked, and that what need not be asked is known all the same."""
 
+import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,7 +54,7 @@ TOOLS = (
     "xargs",
     "zstd",
 )
-OWN_AT_MOST = 98
+OWN_AT_MOST = 100
 """Of the script's tools, in both. Each costs a millisecond or more."""
 
 
@@ -87,6 +88,7 @@ def test_a_plan_starts_no_more_tools_beside_them_than_it_must(
     counted = Counted(tmp_path / "tools", TOOLS)
     zypper = _counting(lab, script, counted)
     zypper.observe(NOW)
+    zypper.resolve(Question())
     counted.begin()
     assert len(zypper.observe(NOW).offers) > 10
     assert len(zypper.resolve(Question()).changes) > 10
@@ -137,6 +139,32 @@ def test_what_packages_obsolete_is_read_once_of_each_file_and_forgotten_with_it(
     (second,) = _primaries(own_lab)
     assert first.name != second.name
     assert kept() == {f"{second.name}.names"}
+
+
+def test_metadata_are_not_unpacked_again_for_packages_that_were_looked_up_in_them(
+    own_lab: ZypperLab, script: PatchScript, tmp_path: Path
+) -> None:
+    counted = Counted(tmp_path / "counted", ("gzip", "zstd"))
+    zypper = _counting(own_lab, script, counted)
+    questions = Question(), Question(mode="full")
+
+    def offered() -> object:
+        observation = zypper.observe(NOW)
+        return observation.offers, [zypper.resolve(question).changes for question in questions]
+
+    first = offered()
+    assert counted.starts().total() > 0
+    counted.begin()
+    assert [zypper.resolve(question).changes for question in questions]
+    assert counted.starts() == {}
+    assert offered() == first
+    shutil.rmtree(own_lab.cache / "records")
+    assert offered() == first
+    own_lab.repository.publish(Rpm("plain", "1.2-1"))
+    own_lab.refresh()
+    assert any((offer.name, offer.candidate) == ("plain", "1.2-1") for offer in zypper.observe(NOW).offers)
+    (kept,) = (own_lab.cache / "records/lab").iterdir()
+    assert kept.name in {file.name for file in _primaries(own_lab)}
 
 
 def _rewrite(repository: Path, usual: str, other: str) -> None:
