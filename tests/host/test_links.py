@@ -54,13 +54,37 @@ def test_without_networkmanager_nothing_is_asked_and_nothing_costs(
 @pytest.mark.parametrize(
     "words",
     [
+        # dbus-daemon 1.14, and dbus-broker 33, which Fedora, RHEL and Arch have.
         "Call failed: The name org.freedesktop.NetworkManager was not provided by any .service files",
-        "Failed to connect to bus: No such file or directory",
+        "Call failed: Destination does not exist",
     ],
 )
 def test_one_that_has_gone_knows_of_no_costs(programs: Programs, running: Path, words: str) -> None:
+    programs.put(
+        "busctl", f'case $* in *NameHasOwner*) echo "b false" ;; *) echo "{words}" >&2; exit 1 ;; esac'
+    )
+    assert NetworkLink(programs.environment, running).cost() == FREE
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        # systemd 252; 257 and 262.
+        "Failed to connect to bus: No such file or directory",
+        "Failed to connect to system scope bus via local transport: No such file or directory",
+        "Failed to connect to system scope bus via local transport: Connection refused",
+    ],
+)
+def test_where_no_bus_is_nobody_knows_of_costs(programs: Programs, running: Path, words: str) -> None:
     programs.put("busctl", f"echo '{words}' >&2; exit 1")
     assert NetworkLink(programs.environment, running).cost() == FREE
+
+
+def test_a_bus_that_lets_nobody_in_is_told(programs: Programs, running: Path) -> None:
+    programs.put("busctl", "echo 'Failed to connect to bus: Operation not permitted' >&2; exit 1")
+    assert NetworkLink(programs.environment, running).cost().trouble == (
+        "NetworkManager cannot be asked: Failed to connect to bus: Operation not permitted"
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ Rules:
 2. systemd-networkd has no such word: its connections never count as metered.
 3. It is asked by its bus, with ``busctl``, which systemd brings, and never started by that.
 4. It has its time. Where it runs and gives no answer, that is told, and counts as not metered.
+5. Whether it runs says the bus (NameHasOwner of the D-Bus specification), since each bus has words of its
+   own for somebody who is not there.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,18 +23,26 @@ from reconciler.planning.facts.links import FREE, Cost
 RUNTIME = Path("/run/NetworkManager")
 """A folder that is there wherever NetworkManager has run since the machine began."""
 
+_NAME = "org.freedesktop.NetworkManager"
+_CALL = ("busctl", "--timeout=10", "--auto-start=no", "call")
 _ASK = (
-    "busctl",
-    "--timeout=10",
-    "--auto-start=no",
-    "call",
-    "org.freedesktop.NetworkManager",
+    *_CALL,
+    _NAME,
     "/org/freedesktop/NetworkManager",
     "org.freedesktop.DBus.Properties",
     "Get",
     "ss",
-    "org.freedesktop.NetworkManager",
+    _NAME,
     "Metered",
+)
+_IS_THERE = (
+    *_CALL,
+    "org.freedesktop.DBus",
+    "/org/freedesktop/DBus",
+    "org.freedesktop.DBus",
+    "NameHasOwner",
+    "s",
+    _NAME,
 )
 _TIMEOUT = 20.0
 _METERED = {
@@ -39,7 +50,8 @@ _METERED = {
     "v u 3": "a connection that NetworkManager takes for metered",
 }
 _KNOWN = frozenset({"v u 0", "v u 2", "v u 4"})
-_NOBODY = ("not provided by any", "not activatable", "has no owner", "Failed to connect to bus")
+_NO_BUS = re.compile(r"Failed to connect to .*: (No such file or directory|Connection refused)")
+"""What busctl says where there is no bus; which bus it means it says differently from version to version."""
 
 
 class NetworkLink:
@@ -66,8 +78,18 @@ class NetworkLink:
         if not done.returncode and not done.timed_out and (said in _KNOWN or said in _METERED):
             return Cost(_METERED.get(said, ""), is_watched=True)
         complaint = done.error_text.strip()
-        if any(words in complaint for words in _NOBODY):
+        if not done.timed_out and self._is_away(complaint):
             return FREE
         words = "" if done.timed_out else (complaint or said).rpartition("\n")[2]
         words = words or "it does not answer"
         return Cost(is_watched=True, trouble=f"NetworkManager cannot be asked: {words}")
+
+    def _is_away(self, complaint: str) -> bool:
+        """Say whether nobody is there who could know."""
+        if _NO_BUS.search(complaint):
+            return True
+        try:
+            asked = process.run(_IS_THERE, env=self._environment, timeout=_TIMEOUT)
+        except Stalled:
+            return False
+        return not asked.returncode and not asked.timed_out and asked.text.strip() == "b false"
