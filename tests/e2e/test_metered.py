@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import pytest
+
 from reconciler.cli.verbs.run import run_once
 from reconciler.cli.wiring.compose import wire
 from reconciler.host.config import load_config
@@ -27,7 +29,17 @@ class Way:
         return Cost(METERED if is_metered else "", is_watched=True)
 
 
-def tick(plant: Plant, way: Way, at: datetime) -> Tick:
+@dataclass
+class Steady:
+    """A link that stays as it is."""
+
+    metered: str = ""
+
+    def cost(self) -> Cost:
+        return Cost(self.metered, is_watched=True)
+
+
+def tick(plant: Plant, way: Way | Steady, at: datetime) -> Tick:
     """Make a tick as `run` does, with this link."""
     wiring = wire(load_config(plant.site.config), SetClock(at))
     assessor = replace(wiring.ticker.assessor, link=way)
@@ -59,3 +71,13 @@ def test_a_download_ends_and_goes_on_when_the_connection_is_another_one(plant: P
         done = tick(plant, way, INSIDE + timedelta(minutes=15))
         assert (code_of(done), [run.outcome for run in done.runs]) == (0, ["applied"])
     assert plant.version("plain") == "1.1"
+
+
+@pytest.mark.parametrize("plant", ["apt"], indirect=True)
+def test_no_tick_is_quiet_while_nothing_is_fetched(plant: Plant) -> None:
+    """What there is to update is not known then, and nothing that is compared tells that it is over."""
+    plant.want("of-no-such-name")
+    tick(plant, Steady(METERED), INSIDE)
+    assert not (plant.site.state / "fingerprint.json").exists()
+    tick(plant, Steady(), INSIDE + timedelta(minutes=15))
+    assert (plant.site.state / "fingerprint.json").exists()

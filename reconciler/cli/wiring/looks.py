@@ -21,6 +21,7 @@ from reconciler.planning.facts.guest_rows import GuestTold
 from reconciler.planning.gates.decision import may_pass_unseen
 from reconciler.planning.gates.reboot import RebootRefused
 from reconciler.reconcile.assess import Assessment
+from reconciler.reconcile.metering import is_kept_from_fetching
 from reconciler.reconcile.tick import Tick
 from reconciler.records import dataclass
 
@@ -101,6 +102,9 @@ def changes_at(config: Config, done: Tick) -> datetime:
 def passes_unseen(assessment: Assessment) -> bool:
     """Say whether something waits that could go on though nothing that is compared changes."""
     judged = assessment.finding.judged
+    # What there is to update is not known while nothing is fetched, so that the decision says little.
+    if is_kept_from_fetching(assessment.finding.recording.inputs):
+        return True
     if isinstance(assessment.reboot, RebootRefused) and assessment.reboot.asks_again:
         return True
     return any(may_pass_unseen(one.decision, one.gates) for one in judged.rulings)
