@@ -9,10 +9,19 @@ import pytest
 
 from reconciler.errors import Transient
 from reconciler.planning.facts.links import FREE, Cost
-from reconciler.planning.facts.observation import Observation, Refresh, RefreshOutcome, Source
+from reconciler.planning.facts.observation import (
+    Observation,
+    Reboot,
+    RebootNeed,
+    Refresh,
+    RefreshOutcome,
+    Source,
+)
 from reconciler.planning.runs.execution import Execution, Instruction
 from reconciler.planning.runs.record import RunOutcome
+from reconciler.reconcile.ports.target import Power
 from reconciler.reconcile.ports.unless import Unless
+from reconciler.reconcile.ports.where import ThisMachine
 from reconciler.reconcile.tick import Ticker
 from tests.fakes import Build, PackageWorld
 from tests.reconcile.test_tick import POLICY, Fleet, Host, ticker
@@ -64,10 +73,29 @@ def host() -> Fetching:
     return Fetching(PackageWorld((Build("tool", "1.0"), Build("tool", "1.1")), {"tool": "1.0"}))
 
 
-def through(host: Host, *costs: Cost, policy: str = "") -> Ticker:
+@dataclass
+class Waiting(Fetching):
+    """One that waits for a reboot, and can be told to."""
+
+    root: str = "/"
+    is_awaited: bool = False
+    told: list[str] = field(default_factory=list)
+
+    def boot_id(self) -> str:
+        return "boot-1"
+
+    def reboot(self, notice: timedelta, message: str) -> None:
+        del notice
+        self.told.append(message)
+
+    def observe(self, at: datetime, *sources: Sequence[str]) -> Observation:
+        return replace(super().observe(at, *sources), root="/", reboot=Reboot(RebootNeed.REQUIRED))
+
+
+def through(host: Host, *costs: Cost, policy: str = "", power: Power[ThisMachine] | None = None) -> Ticker:
     """Return what makes a tick of a host with a link of these costs."""
     base = replace(POLICY[0], data=POLICY[0].data + policy.encode())
-    made = ticker(Fleet(policy=(base, *POLICY[1:])), host)
+    made = ticker(Fleet(policy=(base, *POLICY[1:])), host, power=power)
     way = Way(list(costs))
     return replace(made, assessor=replace(made.assessor, link=way), applier=replace(made.applier, link=way))
 
@@ -141,6 +169,12 @@ def test_that_it_cannot_be_asked_is_told_and_keeps_nothing_back(host: Fetching) 
     assert [one.outcome for one in done.runs] == [RunOutcome.APPLIED]
     told = [one.message for one in done.report.conditions if one.type == "SettingWithoutEffect"]
     assert told == [f"inhibit.metered has no effect: {trouble}"]
+
+
+def test_a_reboot_fetches_nothing_and_does_not_wait_for_it(host: Fetching) -> None:
+    waiting = Waiting(host.world)
+    done = through(waiting, METERED, policy="reboot: {when: if-required}\n", power=waiting).tick()
+    assert (done.runs, len(waiting.told)) == ((), 1)
 
 
 def test_what_decided_is_recorded_so_that_it_can_be_decided_again(host: Fetching) -> None:

@@ -195,7 +195,9 @@ def against(
         return RebootRefused(why)
     needed = settings.reboot.notice + BOOT_TIME
     # One that lets security updates through ends the time for a reboot as any other.
-    settled = replace(inputs.settings, budget=needed, approval="none")
+    # A reboot fetches nothing, so that it does not wait for a cheaper connection.
+    inhibit = tuple(kind for kind in inputs.settings.inhibit if kind != "metered")
+    settled = replace(inputs.settings, budget=needed, approval="none", inhibit=inhibit)
     asked = replace(inputs, settings=settled, is_security_plan=False)
     closed = [gate for gate in evaluate(plan, asked, now) if isinstance(gate, Closed)]
     if closed:
