@@ -452,16 +452,17 @@ class Assessor:
         refresh = Refresh(RefreshOutcome.NOT_DUE, missing=missing)
         if not seen.privileged:
             refresh = Refresh(RefreshOutcome.NOT_PERMITTED, missing=missing)
-        elif occasion.cost.metered:
-            pass  # it is as due by the next tick
         elif is_due(seen, occasion.effective, occasion.state, occasion.now, may_begin=occasion.may_begin):
             settings = DEFAULTS if occasion.effective is None else occasion.effective.settings
-            refresh = self.site.manager.refresh(settings.rate)
+            if metered_by := occasion.cost.metered:
+                refresh = Refresh(RefreshOutcome.METERED, metered_by, missing=missing)
+            else:
+                refresh = self.site.manager.refresh(settings.rate)
         match refresh.outcome:
             case RefreshOutcome.REFRESHED | RefreshOutcome.FAILED:
                 again = replace(self.site.observe(self.clock.now()), refresh=refresh)
                 return self._restored(again, occasion.state, occasion.in_force, occasion.now)
-            case RefreshOutcome.NOT_DUE | RefreshOutcome.NOT_PERMITTED:
+            case RefreshOutcome.NOT_DUE | RefreshOutcome.NOT_PERMITTED | RefreshOutcome.METERED:
                 return replace(seen, refresh=refresh)
 
     def _counted(self, seen: Observation, occasion: "_Occasion") -> Observation:

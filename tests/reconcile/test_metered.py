@@ -107,6 +107,14 @@ def test_nothing_begins_and_nothing_is_fetched_through_it(host: Fetching) -> Non
     assert done.failures == ()
 
 
+def test_old_metadata_are_told_with_what_keeps_them_old(host: Fetching) -> None:
+    done = through(host, METERED, policy="refresh: {stale_after: 1h}\n").tick()
+    (told,) = (one.message for one in done.report.conditions if one.type == "MetadataStale")
+    assert told.endswith(f"; none are fetched through {METERED.metered}")
+    done = through(host, UNMETERED, policy="refresh: {stale_after: 1h}\n").tick()
+    assert not [one for one in done.report.conditions if one.type == "MetadataStale"]
+
+
 def test_metadata_that_are_due_are_read_when_that_is_over(host: Fetching) -> None:
     through(host, METERED).tick()
     assert host.refreshed == 0

@@ -188,6 +188,7 @@ class RefreshOutcome(StrEnum):
     REFRESHED = "refreshed"
     NOT_DUE = "not-due"
     NOT_PERMITTED = "not-permitted"  # an ordinary user: planned from what is present
+    METERED = "metered"  # it was due, and the connection costs money
     FAILED = "failed"
 
 
@@ -196,7 +197,7 @@ class Refresh:
     """What became of refreshing the metadata.
 
     Attributes:
-        detail: The manager's own words where it failed.
+        detail: The manager's own words where it failed; who calls the connection metered.
         accept: What a person types to accept what the manager refuses; empty where time may mend it.
         missing: Ids of the sources that could not be read when it was tried last, sorted. Empty where the
             manager does not name all of them.

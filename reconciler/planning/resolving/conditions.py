@@ -70,11 +70,14 @@ def _explanations(observation: Observation) -> Iterator[Condition]:
 
 def _metadata(observation: Observation, rules: Rules) -> Iterator[Condition]:
     causes = list(_stale_causes(observation, rules.effective.settings, rules.now))
+    refresh = observation.refresh
+    is_kept = refresh.outcome is RefreshOutcome.METERED
+    kept = (f"none are fetched through {refresh.detail}",) if is_kept else ()
     if causes:
-        message = "; ".join(message for _, message in causes)
+        message = "; ".join((*(message for _, message in causes), *kept))
         yield Condition(ConditionType.METADATA_STALE, True, causes[0][0], message)
     elif all(source.fetched is None and not source.age_unknown for source in observation.sources):
-        message = "no source says when its metadata were fetched"
+        message = "; ".join(("no source says when its metadata were fetched", *kept))
         yield Condition(ConditionType.METADATA_STALE, None, "AgeUnknown", message)
     if absent := missing(observation, rules.effective.settings):
         message = "; ".join(map(_words_of_missing, absent))
