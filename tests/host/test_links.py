@@ -80,6 +80,21 @@ def test_where_no_bus_is_nobody_knows_of_costs(programs: Programs, running: Path
     assert NetworkLink(programs.environment, running).cost() == FREE
 
 
+def test_one_that_gives_no_answer_is_asked_again_after_a_minute(programs: Programs, running: Path) -> None:
+    programs.put("busctl", "echo 'Call failed: Connection timed out' >&2; exit 1")
+    now = [0.0]
+    link = NetworkLink(programs.environment, running, lambda: now[0])
+    silent, asked = link.cost(), programs.asked("busctl")
+    assert (link.cost(), programs.asked("busctl")) == (silent, asked)
+    programs.put("busctl", "echo 'v u 1'")
+    now[0] = 59.0
+    assert link.cost() == silent
+    now[0] = 70.0
+    assert link.cost().metered
+    programs.put("busctl", "echo 'v u 2'")
+    assert not link.cost().metered
+
+
 def test_a_bus_that_lets_nobody_in_is_told(programs: Programs, running: Path) -> None:
     programs.put("busctl", "echo 'Failed to connect to bus: Operation not permitted' >&2; exit 1")
     assert NetworkLink(programs.environment, running).cost().trouble == (
