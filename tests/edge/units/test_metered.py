@@ -1,4 +1,4 @@
-"""A connection that costs money, as seen from the sandbox of the unit: by busctl and the machine's own bus."""
+"""A connection that costs money, as the unit's tick hears of it: by busctl and the machine's own bus."""
 
 import pytest
 
