@@ -104,3 +104,23 @@ def test_what_else_moved_in_the_freeze_is_refuted(
     )
     assert found["decision"].startswith("refuted:")
     assert found["steps"].startswith("refuted:")
+
+
+@pytest.mark.parametrize(("before", "after"), [("all", "security"), ("security", "all")])
+def test_a_policy_that_changes_what_the_whole_plan_is_moves_no_security_plan(
+    world: Audited, before: str, after: str
+) -> None:
+    """Which of the recorded conversations is the security plan's is a matter of who asked, not of policy now."""
+    site = world.site
+    site.commit({"policies/base.yaml": f"{POLICY}removals: forbid\nupdates: {before}\n"})
+    author = "-c user.name=Ada -c user.email=ada@example.org"
+    change = f"sed -i 's/updates: {before}/updates: {after}/' policies/base.yaml"
+    site.hook("pre", "10-push", f"cd {site.policy} && {change} && git {author} commit -qam change")
+    tick(site, BEFORE)
+    (record,) = tick(site).runs
+    assert (record.outcome, record.freeze) == ("applied", "year-end"), record.reason
+    assert record.steps[0].policy is not None
+    assert record.steps[0].policy.commit != record.policy_commit
+    world.publish(INSIDE + HOUR)
+    (change_,) = world.audit(INSIDE + HOUR).changes
+    assert (change_.verdict, [one.reason for one in change_.against]) == (Verdict.PROVED, [])

@@ -20,7 +20,6 @@ from reconciler.planning.facts.guest_rows import GuestRow
 from reconciler.planning.facts.inventory import OutsideChange, Previous
 from reconciler.planning.facts.observation import Exchange, Observation
 from reconciler.planning.gates.decision import conclude, evaluate
-from reconciler.planning.gates.inputs import is_security_plan
 from reconciler.planning.gates.security_plan import passed_freeze, shown_of_security
 from reconciler.planning.gates.types import Decision, GateInputs, GateResult, Nothing
 from reconciler.planning.resolving.approval import digest_of
@@ -350,8 +349,9 @@ def judge_security(recording: Recording, effective: Effective, freeze: str) -> R
         freeze: Name of the one that lets them through.
     """
     alone, now = security_only(effective), recording.now
-    # The same question need not be asked twice.
-    exchanges = recording.exchanges if is_security_plan(effective) else recording.security_exchanges
+    # Where the whole plan was asked the same, nothing was asked twice. What tells is the recording: by another
+    # policy than the one of that time, which an audit asks by, the whole plan may be another.
+    exchanges = recording.security_exchanges or recording.exchanges
     plan = make_plan(recording.observation, alone, exchanges, now)
     inputs = shown_of_security(recording.inputs, alone, recording.host.target, now)
     return replace(Ruling.of(plan, inputs, now), effective=alone, exchanges=exchanges, freeze=freeze)
