@@ -110,7 +110,7 @@ def test_what_else_moved_in_the_freeze_is_refuted(
 def test_a_policy_that_changes_what_the_whole_plan_is_moves_no_security_plan(
     world: Audited, before: str, after: str
 ) -> None:
-    """Which of the recorded conversations is the security plan's is a matter of who asked, not of policy now."""
+    """Which recorded conversation is the security plan's was settled when it was held."""
     site = world.site
     site.commit({"policies/base.yaml": f"{POLICY}removals: forbid\nupdates: {before}\n"})
     author = "-c user.name=Ada -c user.email=ada@example.org"

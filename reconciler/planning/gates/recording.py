@@ -349,8 +349,8 @@ def judge_security(recording: Recording, effective: Effective, freeze: str) -> R
         freeze: Name of the one that lets them through.
     """
     alone, now = security_only(effective), recording.now
-    # Where the whole plan was asked the same, nothing was asked twice. What tells is the recording: by another
-    # policy than the one of that time, which an audit asks by, the whole plan may be another.
+    # Where the whole plan was asked the same, nothing was asked twice. What tells is the recording: an audit
+    # asks by later policies as well, by which the whole plan may be another.
     exchanges = recording.security_exchanges or recording.exchanges
     plan = make_plan(recording.observation, alone, exchanges, now)
     inputs = shown_of_security(recording.inputs, alone, recording.host.target, now)
