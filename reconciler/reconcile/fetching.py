@@ -4,7 +4,7 @@ from collections.abc import Container
 
 from reconciler.planning.facts.patience import is_waited_for
 from reconciler.planning.gates.recording import Ruling
-from reconciler.planning.gates.types import Closed, Outcome
+from reconciler.planning.gates.types import Apply, Closed, Outcome
 from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.execution import Unfetched
 from reconciler.planning.runs.old_first import old_first
@@ -18,7 +18,7 @@ def to_fetch(assessment: Assessment, state: State, clock: Clock) -> Ruling | Non
     """Return the plan of ``assessment`` whose packages are to be fetched ahead now; ``None`` for nothing.
 
     In a freeze that lets security updates through there are two: theirs comes first, by which the run of that
-    freeze is meant, and what waits for its end after it.
+    freeze is meant, and what waits for its end after it: not before what can be applied now is applied.
 
     Args:
         assessment: That is reported.
@@ -28,6 +28,8 @@ def to_fetch(assessment: Assessment, state: State, clock: Clock) -> Ruling | Non
     finding, last = assessment.finding, state.unfetched
     rulings = finding.judged.rulings
     inputs = finding.recording.inputs
+    if isinstance(assessment.leading.decision, Apply):
+        return None  # Its window may be over by the time that the rest has come.
     if not finding.recording.observation.privileged or inputs.settings.action == "plan":
         return None
     if is_kept_from_fetching(inputs):

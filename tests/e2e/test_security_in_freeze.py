@@ -152,3 +152,20 @@ def test_the_packages_of_both_plans_are_fetched_ahead_the_security_plan_first(
     assert folder.recall().state.downloaded == both
     tick(site, BEFORE + timedelta(minutes=40))
     assert folder.recall().state.downloaded == both
+
+
+def test_what_waits_for_the_end_is_not_fetched_before_security_updates_that_may_be_applied_now(
+    apt_world: AptLab, tmp_path: Path
+) -> None:
+    """Their window may be over by the time that all the rest has come."""
+    lab = apt_world.copy(tmp_path / "machine")
+    site = Site.create(tmp_path / "site", environment=lab.environment)
+    site.commit({"freezes/year-end.yaml": LENIENT})
+    site.hook("pre", "10-look", f"grep -rl downloaded.:.*sha256: {site.state} > {site.folder}/then; :")
+    done = tick(site, INSIDE)
+    (record,) = done.runs
+    assert (record.outcome, record.freeze) == ("applied", "year-end"), record.reason
+    assert (site.folder / "then").read_text() == ""
+    whole = done.report.plan.digest
+    tick(site, LATER)
+    assert StateFolder(site.state).recall().state.downloaded == whole
