@@ -78,6 +78,15 @@ def test_a_month_of_one_host_lists_its_windows_and_freezes(folder: Path, capsys:
     assert freeze in lines
 
 
+def test_a_month_says_where_security_updates_pass(folder: Path, capsys: Printed) -> None:
+    (folder / "freezes/f.yaml").write_text(f"{FREEZE}allow: security\n")
+    assert main(["windows", "--policy", str(folder), "--host", "db-01", "--month", "2026-12"]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    blocked = "Sun 2026-12-20 02:00 to 05:00 Europe/Berlin  sundays, blocked by year-end"
+    assert f"{blocked} (security updates pass)" in lines
+    assert [one for one in lines if one.endswith("freeze year-end, security updates pass")]
+
+
 def test_days_are_those_of_the_clock_that_is_asked_for(folder: Path, capsys: Printed) -> None:
     arguments = ["--policy", str(folder), "--host", "web-01", "--month", "2026-12"]
     assert main(["windows", *arguments, "--timezone", "America/New_York"]) == 0

@@ -297,17 +297,22 @@ def _cells(row: ShownWindow, host: HostWindows) -> list[str]:
         _time_text(row.end),
         _length_text(length),
         row.schedule or "",
-        _blocked(row, host),
+        blocking(Occurrence(row.start.astimezone(UTC), row.end.astimezone(UTC), row.schedule or "", 0), host),
     ]
 
 
-def _blocked(row: ShownWindow, host: HostWindows) -> str:
-    """Name what keeps a run out, and say where that is no freeze for security updates."""
-    if row.blocked_by is None:
+def blocking(span: Occurrence, host: HostWindows) -> str:
+    """Name the freeze that keeps a run out of a window, and say where security updates pass; empty for none.
+
+    Args:
+        span: The window.
+        host: Whose it is.
+    """
+    name = blocked_by(span, host.freezes, budget=host.budget)
+    if name is None:
         return ""
-    span = Occurrence(row.start.astimezone(UTC), row.end.astimezone(UTC), row.schedule or "", 0)
     passes = blocked_by(span, host.freezes, budget=host.budget, allow_security=True) is None
-    return f"{row.blocked_by} (security updates pass)" if passes else row.blocked_by
+    return f"{name} (security updates pass)" if passes else name
 
 
 def _time_text(moment: datetime) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli.showing.month import DayMark, Month, MonthRow, drawn, named_rows, svg
 from reconciler.cli.showing.terminal import colour, note
-from reconciler.cli.verbs.windows import YEARS, HostWindows, WindowsOptions
+from reconciler.cli.verbs.windows import YEARS, HostWindows, WindowsOptions, blocking
 from reconciler.cli.verbs.windows_planned import Due, due_in_windows, standing
 from reconciler.durable import AS_THE_CALLER_WANTS, replace_file
 from reconciler.errors import DONE, Misuse
@@ -165,8 +165,8 @@ def _listed(host: HostWindows, due: Mapping[Occurrence, Due], days: _Days) -> It
         if count >= _LISTED:
             left += 1
             continue
-        blocking = blocked_by(found, host.freezes, budget=host.budget)
-        more = f", blocked by {blocking}" if blocking else ""
+        by = blocking(found, host)
+        more = f", blocked by {by}" if by else ""
         if found in due:
             more = f": {due[found].words}"
         yield f"{day_and_hours(found.start, found.end, zone_name)}  {found.schedule}{more}"
@@ -174,7 +174,8 @@ def _listed(host: HostWindows, due: Mapping[Occurrence, Due], days: _Days) -> It
         yield f"and {left} more"
     for freeze in host.freezes:
         if freeze.start < days.begins[-1] and days.begins[0] < freeze.end:
-            yield f"{day_and_hours(freeze.start, freeze.end, zone_name)}  freeze {freeze.name}"
+            passes = ", security updates pass" if freeze.allow == "security" else ""
+            yield f"{day_and_hours(freeze.start, freeze.end, zone_name)}  freeze {freeze.name}{passes}"
     for one in days.left_out(host):
         named = visible(one.summary) or "an event"
         yield f"{on_the_clock(one.start, zone_name)}  {one.schedule}: its calendar leaves out {named}"
