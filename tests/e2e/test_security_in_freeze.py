@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.cli import main
 from reconciler.host.state.folder import StateFolder
 from tests.e2e.site import BEFORE, POLICY, Site, git
 from tests.e2e.test_apply import approval, moved, runs
@@ -169,3 +170,31 @@ def test_what_waits_for_the_end_is_not_fetched_before_security_updates_that_may_
     whole = done.report.plan.digest
     tick(site, LATER)
     assert StateFolder(site.state).recall().state.downloaded == whole
+
+
+def test_what_is_said_of_a_package_and_of_a_run_is_of_the_plan_that_the_freeze_lets_through(
+    apt_world: AptLab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who follows what it says approves the plan that can be applied now, and sees by what it was."""
+    lab = apt_world.copy(tmp_path / "machine")
+    site = Site.create(tmp_path / "site", environment=lab.environment)
+    site.commit({"policies/base.yaml": POLICY + "approval: required\n", "freezes/year-end.yaml": LENIENT})
+    report = tick(site, BEFORE).report
+    assert report.security_plan is not None
+
+    def said(*arguments: str) -> str:
+        capsys.readouterr()
+        assert main(["--config", str(site.config), *arguments]) == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    how = f"To approve exactly this plan: plan: {report.security_plan.digest}"
+    assert how in said("explain", "secure")
+    assert how in said("explain")
+    assert how not in said("explain", "plain")
+    whole = approval(f"plan: {report.plan.digest}").replace("name: one", "name: whole")
+    alone = approval(f"plan: {report.security_plan.digest}")
+    site.commit({"approvals/whole.yaml": whole, "approvals/one.yaml": alone})
+    (record,) = tick(site, INSIDE).runs
+    for words in (said("log", record.run), said("explain", "secure")):
+        assert "approved by one: looked at [approvals/one.yaml:1@" in words
+        assert "approved by whole" not in words

@@ -12,11 +12,11 @@ from difflib import get_close_matches
 from reconciler.cli.showing.table import Paint, Row, Style, table, wrapped
 from reconciler.planning.facts.guest_rows import GuestOutcome, GuestRow, counted
 from reconciler.planning.facts.observation import Installed, Quarantined, RebootNeed
-from reconciler.planning.facts.package import Mention, Names
+from reconciler.planning.facts.package import Mention, Names, PackageId
 from reconciler.planning.gates.types import Outcome, PolicyStanding
 from reconciler.planning.reporting.ailments import failures, is_known
 from reconciler.planning.reporting.by_clock import by_its_clock
-from reconciler.planning.reporting.document import Decided, GateState, PlannedMove, Report, Upcoming
+from reconciler.planning.reporting.document import Decided, GateState, Planned, PlannedMove, Report, Upcoming
 from reconciler.planning.reporting.summary import headline, run_headline, went_well
 from reconciler.planning.resolving.dispositions import Condition, Deadline, Disposition, Update
 from reconciler.planning.runs.record import RunRecord
@@ -140,7 +140,9 @@ def render_explain(
             for update in report.plan.updates
             for line in _explained(update, name, width, paint, report.timezone)
         ]
-        return _join([lines or [_nothing_newer(report)], [*_decision_lines(report, width, paint)]])
+        decided = [*_decision_lines(report, width, paint)]
+        alone = [*_security_lines(report, width, paint)]
+        return _join([lines or [_nothing_newer(report)], decided, alone])
     asked = Mention.parse(package)
     found = [update for update in report.plan.updates if asked.means(update.package)]
     lines = [
@@ -148,10 +150,17 @@ def render_explain(
         *_failed([one for one in quarantined if asked.means(one.package)], name, width, report.timezone),
         *(line for update in found for line in _explained(update, name, width, paint, report.timezone)),
     ]
-    if any(update.disposition is Disposition.PLANNED for update in found):
-        decided = [*_decision_lines(report, width, paint)]
+    is_planned = any(update.disposition is Disposition.PLANNED for update in found)
+    decided = [*_decision_lines(report, width, paint)] if is_planned else []
+    # Whatever the whole plan does with it, the freeze may let it pass.
+    passes = report.security_plan is not None and any(map(asked.means, _packages(report.security_plan)))
+    if decided or passes:
         return _join([lines, decided, [*_security_lines(report, width, paint)]])
     return _join([lines or [*_without_update(report, package, installed)]])
+
+
+def _packages(plan: Planned) -> Iterator[PackageId]:
+    return (move.package for move in plan.transaction)
 
 
 def _nothing_newer(report: Report) -> str:

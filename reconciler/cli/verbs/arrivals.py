@@ -153,13 +153,16 @@ def announced_commit(record: dict[str, Any]) -> str:
 
 
 def announced_report(config: Config, record: dict[str, Any]) -> Report | None:
-    """Return what that report says, ``None`` where this host does not have it any more."""
+    """Return what that report says of the plan that the run made real, be it a freeze's security plan.
+
+    ``None`` where this host does not have it any more.
+    """
     commit, queue = announced_commit(record), config.state_dir / QUEUE
     if not commit or not queue.is_dir():
         return None
     found = Git(queue).run("cat-file", "blob", f"{commit}:report.json", limit=_MOST_REPORT)
     try:
-        return read_report(b"" if found.returncode else found.stdout)
+        return read_report(b"" if found.returncode else found.stdout).leading
     except Misuse:
         return None
 
