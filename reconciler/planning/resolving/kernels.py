@@ -18,7 +18,8 @@ from collections.abc import Iterable, Iterator
 from reconciler.planning.facts.observation import Installed
 from reconciler.planning.facts.package import PackageId
 
-_RELEASE = re.compile(r"-[0-9]+\.[0-9].*")
+_RELEASE = re.compile(r"-[0-9]+\.[0-9][^-]*(?:-[0-9][^-]*)*|-signed$")
+"""In Debian's names; what comes after it is the flavour, such as ``-rt-amd64``."""
 _BY_RELEASE = re.compile(r"(?:linux-image|proxmox-kernel|pve-kernel)(?:-unsigned)?-[0-9].*")
 """Debian's, one of each release; a meta package has no release, and brings nothing to ``/boot``."""
 _BY_VERSION = re.compile(r"kernel(?:-.*)?")
@@ -69,6 +70,6 @@ def _begins(text: str, start: str, ends: str) -> bool:
 
 
 def kernels_like(package: PackageId, installed: Iterable[Installed]) -> Iterator[Installed]:
-    """Yield what is installed of the same sort: Debian's kernels have their release in the name."""
+    """Yield what is installed of the same sort and flavour: Debian's have their release in the name."""
     stem = _RELEASE.sub("", package.name)
     return (one for one in installed if _RELEASE.sub("", one.name) == stem and one.arch == package.arch)
