@@ -806,16 +806,21 @@ def _standing(
 ) -> tuple[Quarantined, ...]:
     """Return what stays in quarantine: a new policy or a mended package ends it, having none does not.
 
-    For what could not be fetched, time or newer metadata end it as well.
+    For what could not be fetched, time or newer metadata end it as well. What could not be removed is left
+    alone for as long as it is installed in that version.
     """
     whole = {(one.package, one.version) for one in seen.installed if one.is_whole}
-    there = {(one.package, one.version) for one in seen.installed}
-    there |= {(offer.package, one.version) for offer in seen.offers for one in offer.versions}
+    installed = {(one.package, one.version) for one in seen.installed}
+    there = installed | {(offer.package, one.version) for offer in seen.offers for one in offer.versions}
     return tuple(
         one
         for one in quarantine
         if commit in ("", one.policy_commit)
-        and (one.package, one.version) not in whole
+        and (
+            (one.package, one.version) in installed
+            if one.is_removal
+            else (one.package, one.version) not in whole
+        )
         and (not one.rivals or any(_is_among(rival, there) for rival in one.rivals))
         and (one.until is None or (is_waited_for(one.until, now) and not _is_newer(seen.lists, one.lists)))
     )

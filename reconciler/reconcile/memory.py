@@ -77,9 +77,14 @@ def after_run(state: State, performed: Performed, log_excerpt: str) -> State:
     record = performed.record
     after = performed.after
     failed = quarantine_of(
-        record, performed.journal.before, after.installed, lists=after.lists, earlier=state.quarantine
+        record,
+        performed.journal.before,
+        after.installed,
+        lists=after.lists,
+        earlier=state.quarantine,
+        unused=(one for one in performed.journal.transaction if one.unused),
     )
-    known = {one.package: one for one in (*state.quarantine, *failed)}
+    known = {one.key: one for one in (*state.quarantine, *failed)}
     used = state.used
     if record.outcome is RunOutcome.APPLIED:
         # Told only once also where the run is taken over by the tick after it.
@@ -111,7 +116,7 @@ def after_run(state: State, performed: Performed, log_excerpt: str) -> State:
 
 def _kept(state: State, seen: Observation, now: datetime) -> tuple[Quarantined, ...]:
     """Return what is left alone, and what was since it could not be fetched, which has been counted."""
-    standing = {one.package for one in seen.quarantined}
+    standing = {one.package for one in seen.quarantined if not one.is_removal}
     there = {(one.package, one.version) for one in seen.installed}
     over = (
         one
@@ -121,7 +126,7 @@ def _kept(state: State, seen: Observation, now: datetime) -> tuple[Quarantined, 
         and (one.package, one.version) not in there
         and now < one.until + _COUNTED
     )
-    return tuple(sorted((*seen.quarantined, *over), key=lambda one: one.package))
+    return tuple(sorted((*seen.quarantined, *over), key=lambda one: one.key))
 
 
 def rebooting(state: State, now: datetime) -> State:

@@ -159,12 +159,16 @@ def test_what_cannot_be_removed_stays_unused_and_the_rest_goes_later(host: Site,
     assert (updates.outcome, failed.outcome) == ("applied", "failed")
     assert "refuses: installed refuses package pre-removal script" in failed.reason
     assert {"refuses", "yields"} <= machine.automatic()
-    planned = {one["name"] for one in host.report()["plan"]["transaction"]}
-    assert {"refuses"} <= planned
-    again = tick(host, INSIDE.replace(minute=20))
-    assert again.runs == ()  # The same plan on the same machine is not tried again.
-    assert host.report()["decision"]["outcome"] == "already-failed"
+    told = conditions(host)
+    assert "refuses: removing refuses 1.0 failed at" in told["UnusedKept"]
+    assert "in quarantine: refuses 1.0; removing failed, and is not tried" in told["PackagesQuarantined"]
+    (rest,) = tick(host, INSIDE.replace(minute=20)).runs
+    assert (rest.outcome, [one.name for one in rest.difference.changed]) == ("applied", ["yields"])
 
+    # The machine has changed since, and so do other updates at each window: it is not tried again for that.
+    machine.install(Deb("other", "1.0"))
+    assert tick(host, INSIDE.replace(minute=30)).runs == ()
+    assert host.report()["decision"]["outcome"] == "nothing"
     (machine.admin / "info/refuses.prerm").write_text("#!/bin/sh\nexit 0\n")
     want(host, "needs-both", policy=NEW_UNUSED + "steps: single\n")
     (mended,) = tick(host, INSIDE.replace(minute=40)).runs
@@ -180,9 +184,11 @@ def test_an_old_kernel_that_cannot_be_removed_keeps_no_update_back(host: Site, m
     assert (record.outcome, record.code) == ("failed", "packages-failed")
     assert machine.versions()["needing"] == "1.1"
     assert OLD_KERNELS[0] in machine.automatic()
-    (alone,) = tick(host, INSIDE.replace(minute=20)).runs  # It is another plan than before.
-    assert (alone.outcome, alone.difference.changed) == ("failed", ())
+    (rest,) = tick(host, INSIDE.replace(minute=20)).runs
+    assert (rest.outcome, [one.name for one in rest.difference.changed]) == ("applied", [*OLD_KERNELS[1:]])
     assert tick(host, INSIDE.replace(minute=40)).runs == ()
+    assert f"{OLD_KERNELS[0]}: removing" in conditions(host)["UnusedKept"]
+    assert set(OLD_KERNELS[1:]).isdisjoint(machine.versions())
 
 
 def test_a_run_that_is_undone_brings_back_what_it_removed_with_its_marks(host: Site, machine: AptLab) -> None:

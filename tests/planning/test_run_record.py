@@ -283,6 +283,26 @@ def test_what_failed_is_quarantined_in_the_version_that_failed() -> None:
     assert (one.name, one.version) == ("a", "1.1")
 
 
+def test_what_nothing_needs_and_cannot_go_is_left_alone_in_each_version() -> None:
+    kernels = [package("k", version) for version in ("1", "2", "3")]
+    going = [Change("remove", "k", "amd64", one.version, None, unused="kernel") for one in kernels[:2]]
+    moves = tuple(map(move_of, going))
+    told = replace(step(StepOutcome.FAILED, 27, "k"), changes=moves)
+    record = replace(RECORD, steps=(told,), difference=difference(kernels, kernels, going, "apt"))
+    assert quarantine_of(record, kernels, kernels) == ()  # What goes for an update goes with that.
+    found = quarantine_of(record, kernels, kernels, unused=going)
+    assert [(one.version, one.is_removal, one.message) for one in found] == [
+        ("1", True, "its script failed"),
+        ("2", True, "its script failed"),
+    ]
+    (left,) = quarantine_of(record, kernels, kernels[1:], unused=going)
+    assert left.version == "2"
+    undone = with_rollback(replace(record, steps=(replace(step(), changes=moves),)), rollback(), NONE)
+    assert [one.message for one in quarantine_of(undone, kernels, kernels, unused=going)] == 2 * [
+        "rolled back"
+    ]
+
+
 def test_what_was_only_not_reached_is_not_quarantined() -> None:
     record = replace(RECORD, steps=(step(StepOutcome.FAILED, 23),), difference=MISSING)
     assert quarantine_of(record, BEFORE, BEFORE) == ()

@@ -128,7 +128,7 @@ def render_explain(
         package: ``name`` or ``name:arch``.
         installed: The recorded packages of the machine, so that one without an update can be told from one
             that is not there.
-        quarantined: Versions that failed to install, and are left alone until something changes.
+        quarantined: Versions that failed to install or to go, and are left alone until something changes.
         width: Of the terminal.
         colour: Whether to use colours.
     """
@@ -180,7 +180,8 @@ def _half_done(installed: Iterable[Installed], name: Names) -> Iterator[str]:
 def _failed(quarantined: Iterable[Quarantined], name: Names, width: int, timezone: str) -> Iterator[str]:
     """Say of versions that installing or fetching them failed, and why."""
     for one in quarantined:
-        what = "installing it failed" if one.until is None else "its file could not be fetched"
+        doing = "removing" if one.is_removal else "installing"
+        what = f"{doing} it failed" if one.until is None else "its file could not be fetched"
         when = on_the_clock(one.at, timezone)
         text = f"{name(one.package)} {one.version}: in quarantine, since {what} at {when}"
         again = "" if one.until is None else f"; it is tried again after {on_the_clock(one.until, timezone)}"

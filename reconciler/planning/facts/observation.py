@@ -305,7 +305,7 @@ class Rival(Identified):
 
 @dataclass(frozen=True, slots=True)
 class Quarantined(Identified):
-    """A version that failed to install on this host, and is left alone until something changes.
+    """A version that failed to come to this host, or to go, and is left alone until something changes.
 
     Attributes:
         version: The one that failed; another one is tried.
@@ -318,6 +318,7 @@ class Quarantined(Identified):
         attempts: How often it could not be fetched.
         lists: Where it could not be fetched: when the newest of the metadata were published; with newer ones
             it is tried again at once.
+        is_removal: It is installed, nothing needs it any more, and removing it failed.
     """
 
     name: str
@@ -331,6 +332,12 @@ class Quarantined(Identified):
     until: datetime | None = since(3, None, is_left_out=True)
     attempts: int = since(3, 0, is_left_out=True)
     lists: datetime | None = since(3, None, is_left_out=True)
+    is_removal: bool = since(3, False, is_left_out=True)
+
+    @property
+    def key(self) -> tuple[PackageId, str]:
+        """Return what it is about: of a package, one version that comes, and each that goes."""
+        return self.package, self.version if self.is_removal else ""
 
 
 Unused = Literal["", "package", "kernel"]

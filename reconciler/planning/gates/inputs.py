@@ -84,7 +84,15 @@ def gate_inputs(
         hooks=observation.hooks,
         failed=local.failed,
         # What could only not be fetched was never begun here.
-        quarantined=tuple(sorted({str(one.package) for one in observation.quarantined if one.until is None})),
+        quarantined=tuple(
+            sorted(
+                {
+                    str(one.package)
+                    for one in observation.quarantined
+                    if one.until is None and not one.is_removal
+                }
+            )
+        ),
     )
     inputs = GateInputs(
         settings=GateSettings(),

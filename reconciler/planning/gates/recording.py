@@ -244,7 +244,10 @@ def resolution_of(recording: Recording) -> str:
         "sources": [
             (one.name, one.id, one.release, one.security, one.may_be_missing) for one in seen.sources
         ],
-        "quarantined": [(one.name, one.arch, one.version, one.rivals) for one in seen.quarantined],
+        "quarantined": [
+            (one.name, one.arch, one.version, one.rivals, *(("removal",) if one.is_removal else ()))
+            for one in seen.quarantined
+        ],
         "first_seen": [
             (one.origin, one.name, one.version, f"{one.at:%Y-%m-%d}", one.urgency) for one in seen.first_seen
         ],

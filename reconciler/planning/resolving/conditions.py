@@ -145,7 +145,8 @@ def _left_alone(quarantined: Sequence[Quarantined], rules: Rules) -> Condition:
     message = f"in quarantine: {named}"
     if failed:
         why = listed([f"{rules.machine.name_of(one.package)}: {one.message}" for one in failed])
-        message += f"; installing failed, and is not tried before something changes ({why})"
+        doing = " and ".join(dict.fromkeys("removing" if one.is_removal else "installing" for one in failed))
+        message += f"; {doing} failed, and is not tried before something changes ({why})"
     if lacking:
         why = listed([f"{rules.machine.name_of(one.package)}: {one.message}" for one in lacking])
         again = min(one.until for one in lacking if one.until is not None)

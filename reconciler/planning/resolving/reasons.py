@@ -171,8 +171,9 @@ def _failed_before(name: str, failed: Quarantined) -> Reason:
             f" {instant(failed.until)}, with newer metadata, or by run --now"
         )
         return Reason("not-fetched", text)
+    doing = "removing" if failed.is_removal else "installing"
     text = (
-        f"installing {name} {failed.version} failed {at}; it is tried again when the policy, the package or"
+        f"{doing} {name} {failed.version} failed {at}; it is tried again when the policy, the package or"
         " its version changes, or by run --now"
     )
     return Reason("failed-before", text)

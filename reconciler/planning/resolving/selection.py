@@ -111,7 +111,7 @@ class NotAdmitted:
 
 @dataclass(frozen=True, slots=True)
 class FailedBefore:
-    """The version failed to install on this host, and nothing has changed since."""
+    """The version failed to install on this host, or to go from it, and nothing has changed since."""
 
     quarantined: Quarantined
 
@@ -317,6 +317,7 @@ class Rules:
         exceptions: Those in force, sorted by name.
         naming_exceptions: The same, to be asked for those of a package.
         failed: Versions that failed to install here, by package.
+        staying: Versions whose removal failed here.
         asked: As what the machine's sources are seen.
         not_admitted: Names of sources none of which is admitted, each with the setting that says so.
         missing: Names of sources that could not be read, and may be missing.
@@ -328,6 +329,7 @@ class Rules:
     exceptions: tuple[PlacedException, ...]
     naming_exceptions: Naming
     failed: Mapping[PackageId, Quarantined]
+    staying: Mapping[tuple[PackageId, str], Quarantined]
     asked: SourcesAsked
     not_admitted: Mapping[str, SourcesKey]
     missing: frozenset[str]
@@ -352,7 +354,8 @@ class Rules:
             now=now,
             exceptions=exceptions,
             naming_exceptions=Naming(exceptions),
-            failed={one.package: one for one in observation.quarantined},
+            failed={one.package: one for one in observation.quarantined if not one.is_removal},
+            staying={(one.package, one.version): one for one in observation.quarantined if one.is_removal},
             asked=SourcesAsked.of(observation, effective.settings),
             not_admitted=not_admitted(observation.sources, effective.settings.sources),
             missing=frozenset(one.name for one in missing(observation, effective.settings)),

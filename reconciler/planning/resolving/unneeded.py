@@ -21,7 +21,7 @@ from reconciler.planning.facts.observation import Answer, Change, Exchange, Obse
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.facts.unneeded import UnneededSeen, seen_again
 from reconciler.planning.resolving.kernels import is_of, kernels_like
-from reconciler.planning.resolving.selection import Obstacle, Rules
+from reconciler.planning.resolving.selection import FailedBefore, Obstacle, Rules
 from reconciler.planning.text.wording import listed, sentence
 from reconciler.policy.resolve import Effective
 from reconciler.records import dataclass
@@ -112,6 +112,9 @@ class Candidates:
         """Say why something unused stays; empty where nothing stands against its removal."""
         if obstacles := self.rules.keeping(change.package, change.from_version or ""):
             return obstacles[0]
+        failed = self.rules.staying.get(_key(change))
+        if failed is not None:
+            return FailedBefore(failed)
         there = [
             one
             for one in self.rules.machine.installed

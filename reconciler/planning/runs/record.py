@@ -9,7 +9,7 @@ It is the content of ``runs/<id>.json`` of a report branch. The rules:
 3. What was found half done when the run began is not of its doing, and is told apart.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -27,7 +27,7 @@ from reconciler.planning.facts.observation import (
     Quarantined,
     Rival,
 )
-from reconciler.planning.facts.package import Mention, Names, PackageId, of_other_architecture
+from reconciler.planning.facts.package import Mention, Names, PackageId, Transition, of_other_architecture
 from reconciler.planning.facts.patience import pause_after
 from reconciler.planning.facts.versions import order_of
 from reconciler.planning.gates.types import BreakGlass, Closed, GateInputs, GateName, GateResult, Pause
@@ -631,6 +631,7 @@ def quarantine_of(
     *,
     lists: datetime | None = None,
     earlier: Iterable[Quarantined] = (),
+    unused: Iterable[Change] = (),
 ) -> tuple[Quarantined, ...]:
     """Return the versions that failed in a run and must be left alone: those the manager complained of.
 
@@ -643,11 +644,32 @@ def quarantine_of(
         after: What is installed now; of packages that are half done, the version that they are.
         lists: When the newest metadata were published, by which the files are looked for.
         earlier: What was left alone before, also where that is over.
+        unused: What was to go because nothing needs it any more.
     """
-    failed = _failed(record, before, after)
-    lacking = _unfetched(record, lists, {one.package: one for one in earlier})
-    known = {one.package: one for one in (*lacking, *failed)}
-    return tuple(known[package] for package in sorted(known))
+    now = tuple(after)
+    staying = _staying(record, {one.transition for one in unused}, now)
+    failed = _failed(record, before, now)
+    lacking = _unfetched(record, lists, {one.package: one for one in earlier if not one.is_removal})
+    known = {one.key: one for one in (*lacking, *failed, *staying)}
+    return tuple(known[key] for key in sorted(known))
+
+
+def _staying(
+    record: RunRecord, unused: Collection[Transition], after: Iterable[Installed]
+) -> Iterator[Quarantined]:
+    """Return what nothing needs and could not be removed: it would fail in each run."""
+    said = _said(record)
+    statuses = {(one.package, one.version): one for one in after}
+    for move in (move for step in record.steps for move in step.changes if move.transition in unused):
+        there = statuses.get((move.package, move.from_ or ""))
+        if there is None:
+            continue
+        word = _word_on(move.package, said) or ("" if there.is_whole else "it was left half done")
+        if record.rollback is not None:
+            word = word or "rolled back"
+        if word:
+            told = record.ended, record.run, word, record.policy_commit
+            yield Quarantined(move.name, move.arch, there.version, *told, is_removal=True)
 
 
 def _unfetched(

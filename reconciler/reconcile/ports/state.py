@@ -44,7 +44,7 @@ class State:
         routes: Who hears of what by the last policy in force, for a tick that cannot even ask it.
         last_run: The latest attempt to apply a plan.
         failed: The last failed apply, where no successful one followed.
-        quarantine: Versions that failed to install, and are left alone until something changes.
+        quarantine: Versions that failed to install or to go, and are left alone until something changes.
         downloaded: Digests of the plans of the last look whose packages were fetched; spaces between.
         unfetched: What could not be fetched ahead, ``None`` where the last attempt went well.
         repaired: Digest of the package database that a repair could not mend; it is not tried on it again.
