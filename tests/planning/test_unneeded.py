@@ -17,17 +17,20 @@ from reconciler.planning.facts.observation import (
     Installed,
     Observation,
     Offer,
+    Quarantined,
     Question,
 )
 from reconciler.planning.facts.package import PackageId
-from reconciler.planning.facts.unneeded import UnneededSeen, seen_again
+from reconciler.planning.facts.unneeded import Unneeded, UnneededSeen, seen_again
 from reconciler.planning.gates.types import Step
 from reconciler.planning.resolving.boot import BOOT_MARGIN, BOOT_SLACK, boot_need, filling, freed
 from reconciler.planning.resolving.dialogue import next_question
 from reconciler.planning.resolving.dispositions import ConditionType, Disposition, Plan
 from reconciler.planning.resolving.kernels import is_of
 from reconciler.planning.resolving.plan import make_plan, security_only
+from reconciler.planning.resolving.selection import Rules
 from reconciler.planning.resolving.unneeded import WHAT_IS_UNUSED
+from reconciler.planning.resolving.unneeded_account import told_of_unused
 from reconciler.planning.runs.old_first import old_first, without_unused
 from reconciler.policy.resolve import Effective
 from tests.fakes import healthy
@@ -183,6 +186,81 @@ def test_neither_the_running_nor_the_newest_kernel_goes_whatever_the_manager_say
     plan = asked(policy, answers, MACHINE)  # OLD runs there
     assert plan.transaction == ()
     assert f"{OLD}: it runs" in told(plan, ConditionType.UNUSED_KEPT)
+
+
+@pytest.mark.parametrize(
+    ("stays", "newer"),
+    [
+        ("linux-image-6.1.0-1-rt-amd64", "linux-image-6.1.0-2-amd64"),
+        ("linux-image-6.1.0-3-amd64", "linux-image-6.1.0-4-cloud-amd64"),
+        ("linux-image-6.8.0-40-lowlatency", "linux-image-6.11.0-8-generic"),
+        ("linux-image-6.1.0-0.deb11.1-rt-amd64", "linux-image-6.12.9+bpo-amd64"),
+        ("kernel-64kb", "kernel-default"),
+    ],
+)
+def test_the_newest_kernel_of_each_flavour_stays(stays: str, newer: str) -> None:
+    both = tuple(
+        Installed(name, "amd64", version, automatic=True) for name, version in ((stays, "1"), (newer, "2"))
+    )
+    answers = {WHAT_IS_UNUSED: Answer((going(stays, "1"),)), **dict([removal(going(stays, "1"))])}
+    plan = asked(effective({"autoremove": "kernels"}), answers, replace(MACHINE, installed=both))
+    assert plan.transaction == ()
+    assert f"{stays}: it is the newest one" in told(plan, ConditionType.UNUSED_KEPT)
+
+
+@pytest.mark.parametrize(
+    ("goes", "newer"),
+    [
+        ("linux-image-6.1.0-1-rt-amd64", "linux-image-6.1.0-11-rt-amd64"),
+        ("linux-image-6.1.0-0.deb11.1-amd64", "linux-image-6.12.9+bpo-amd64"),
+        ("proxmox-kernel-6.8.12-1-pve", "proxmox-kernel-6.8.12-4-pve-signed"),
+    ],
+)
+def test_an_old_kernel_of_a_flavour_goes(goes: str, newer: str) -> None:
+    both = tuple(
+        Installed(name, "amd64", version, automatic=True) for name, version in ((goes, "1"), (newer, "2"))
+    )
+    answers = {WHAT_IS_UNUSED: Answer((going(goes, "1"),)), **dict([removal(going(goes, "1"))])}
+    plan = asked(effective({"autoremove": "kernels"}), answers, replace(MACHINE, installed=both))
+    assert [one.name for one in plan.transaction] == [goes]
+
+
+def failed_to_go(name: str, version: str) -> Quarantined:
+    return Quarantined(name, "amd64", version, NOW, "R1", "its prerm failed", "c" * 40, is_removal=True)
+
+
+def test_what_could_not_be_removed_stays_and_keeps_no_update_of_it_back() -> None:
+    seen = replace(MACHINE, unneeded=KNOWN, quarantined=(failed_to_go("lib", "1"),))
+    policy = effective({"autoremove": "new-unused"})
+    plan = asked(policy, {WHAT_IS_UNUSED: Answer((UNUSED_LIB,))}, seen)
+    assert plan.transaction == ()
+    assert "lib: removing lib 1 failed at" in told(plan, ConditionType.UNUSED_KEPT)
+    assert "removing failed, and is not tried" in told(plan, ConditionType.PACKAGES_QUARANTINED)
+    of_another = replace(seen, quarantined=(failed_to_go("lib", "0.9"),))
+    plan = asked(policy, {WHAT_IS_UNUSED: Answer((UNUSED_LIB,)), **dict([removal(UNUSED_LIB)])}, of_another)
+    assert [one.name for one in plan.transaction] == ["lib"]
+    # That the same version could not go says nothing of its coming.
+    back = Rules.of(replace(seen, quarantined=(failed_to_go("lib", "2"),)), policy, NOW)
+    assert back.against_new(PackageId("lib", "amd64"), Available("2", ("origin",), security=True)) == ()
+
+
+@pytest.mark.parametrize(
+    ("setting", "since", "said"),
+    [
+        ("new-unused", "", "no run made it unused, and what was so without one is a person's to remove"),
+        ("kernels", "R1", "'autoremove: kernels' is about old kernels alone"),
+        ("new-unused", "R1", "its removal would take wanted along"),
+    ],
+)
+def test_whoever_asks_about_one_that_stays_is_told_why(setting: str, since: str, said: str) -> None:
+    seen = replace(MACHINE, unneeded=UnneededSeen((Unneeded("lib", "amd64", since),)))
+    named, answer = removal(UNUSED_LIB)
+    more = replace(answer, changes=(*answer.changes, replace(UNUSED_WANTED, unused="")))
+    exchanges = [Exchange(WHAT_IS_UNUSED, Answer((UNUSED_LIB, UNUSED_WANTED))), Exchange(named, more)]
+    policy = effective({"autoremove": setting})
+    (line,) = told_of_unused([PackageId("lib", "amd64")], seen, policy, exchanges, NOW)
+    assert line.startswith(f"lib 1 stays: {said} [")
+    assert list(told_of_unused([PackageId("other", "amd64")], seen, policy, exchanges, NOW)) == []
 
 
 @pytest.mark.parametrize(

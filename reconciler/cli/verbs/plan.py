@@ -40,6 +40,7 @@ from reconciler.planning.notices.snapshot import snapshot_of
 from reconciler.planning.reporting.ailments import failures
 from reconciler.planning.reporting.document import Report
 from reconciler.planning.reporting.report import plan_json
+from reconciler.planning.resolving.unneeded_account import told_of_unused
 from reconciler.planning.text.wording import on_the_clock
 from reconciler.policy.problems import visible
 from reconciler.policy.values import BRANCH
@@ -191,8 +192,16 @@ def explain(options: ExplainOptions) -> int:
     )
     kept = holding(report, (one.package for one in present))
     arrived = (line for one in came for line in one.text(report.name_of))
+    unused = told_of_unused(
+        (one.package for one in present),
+        observed,
+        found.effective,
+        found.recording.exchanges,
+        found.recording.now,
+    )
     sections = (
         ("How it came:", arrived),
+        ("Nothing needs it any more:", unused),
         ("From now on:", kept),
         ("Where that is written:", (one.text() for one in written)),
     )

@@ -41,6 +41,12 @@ def unused_conditions(removals: Removals, rules: Rules) -> Iterator[Condition]:
         yield Condition(ConditionType.UNUSED_KEPT, True, "Kept", message)
 
 
+def why_kept(removals: Removals, rules: Rules) -> Iterator[tuple[tuple[PackageId, str], str]]:
+    """Yield what is wanted to go and stays, by package and version, each with why."""
+    for change, why in removals.kept:
+        yield (change.package, change.from_version or ""), _why(change.package, why, rules)
+
+
 def _named(change: Change, rules: Rules) -> str:
     return " ".join(filter(None, (rules.machine.name_of(change.package), _version(change, rules))))
 
