@@ -790,7 +790,12 @@ _BESIDE_PLAN: Mapping[str, tuple[str, Mapping[str, object]]] = {
     ),
     "explain": (
         "`explain --format json` prints: what `plan` does, of updates only those that were asked about",
-        {"written": tuple[ExplainedLine, ...], "came": tuple[CameBy, ...], "installed": tuple[str, ...]},
+        {
+            "written": tuple[ExplainedLine, ...],
+            "came": tuple[CameBy, ...],
+            "installed": tuple[str, ...],
+            "unused": tuple[str, ...],
+        },
     ),
 }
 

@@ -172,11 +172,14 @@ def explain(options: ExplainOptions) -> int:
     written = written_lines(wiring.config, wiring.source, lines, SystemClock().now())
     present = _present(observed.installed, options.package)
     came = arrivals(wiring.config, aimed.logs, report, present)
+    packages, recording = [one.package for one in present], found.recording
+    unused = [*told_of_unused(packages, observed, found.effective, recording.exchanges, recording.now)]
     if options.format == "json":
         more = {
             "written": [one.plain() for one in written],
             "came": [one.plain() for one in came],
             "installed": [f"{one.package} {one.version}" for one in present],
+            "unused": unused,
         }
         print_json({**_explained(report, options.package), **more})
         return DONE
@@ -192,13 +195,6 @@ def explain(options: ExplainOptions) -> int:
     )
     kept = holding(report, (one.package for one in present))
     arrived = (line for one in came for line in one.text(report.name_of))
-    unused = told_of_unused(
-        (one.package for one in present),
-        observed,
-        found.effective,
-        found.recording.exchanges,
-        found.recording.now,
-    )
     sections = (
         ("How it came:", arrived),
         ("Nothing needs it any more:", unused),
