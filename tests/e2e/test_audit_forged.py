@@ -424,7 +424,7 @@ def test_a_run_that_is_told_as_a_reboot_is_not_proved(told: Audited, tmp_path: P
     assert [one.verdict for one in found.changes if one.kind == "run"] == [Verdict.UNPROVED]
 
 
-ELSEWHERE = {"approval", "first-sight", "covered", "whole", "own-key"}
+ELSEWHERE = {"approval", "first-sight", "unneeded", "covered", "whole", "own-key"}
 """Checks that are taken out in the tests of their own stories."""
 
 

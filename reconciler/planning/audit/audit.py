@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
 from datetime import datetime
 
-from reconciler.planning.audit import coverage, of_branches, of_outcomes, of_runs
+from reconciler.planning.audit import coverage, of_branches, of_outcomes, of_runs, of_unneeded
 from reconciler.planning.audit.of_branches import Passage
 from reconciler.planning.audit.of_runs import RunCase
 from reconciler.planning.audit.periods import Period
@@ -27,7 +27,7 @@ from reconciler.planning.gates.types import Pass
 from reconciler.planning.runs.record import RunRecord
 from reconciler.records import dataclass
 
-RULES = 2
+RULES = 3
 """Grows when a check would answer otherwise: answers of before count no more."""
 
 
@@ -156,6 +156,12 @@ CHECKS: tuple[Check, ...] = (
         "No version is older than the reports before say, where the policy has a minimum age.",
         "A version that is said to have been seen earlier than it was.",
         of_runs.first_sight,
+    ),
+    RunCheck(
+        "unneeded",
+        "What goes because a run made it unused was not unused before that run, and was after it.",
+        "What was unused all along, removed as the doing of a run.",
+        of_unneeded.unneeded,
     ),
     RunCheck(
         "scripts",
