@@ -229,6 +229,10 @@ def _uncollected() -> Iterator[None]:
         yield
     finally:
         if was:
+            # Else all that was made meanwhile would count as new, and be searched at once. Frozen and thawed,
+            # it is old: who calls the command and goes on has it searched in its turn.
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()
 
 

@@ -35,6 +35,8 @@ NOT_ASKED_BY_A_PLAN = (
     "reconciler.planning.fleet", "reconciler.planning.impact", "reconciler.transports",
 )  # fmt: skip
 
+MANY_OBJECTS = 60_000
+
 DEAR = {
     "apprise", "argparse", "ast", "asyncio", "click", "cronsim", "dataclasses", "datetime", "dateutil",
     "email", "git", "hashlib", "http", "icalendar", "importlib.metadata", "inspect", "jinja2", "logging",
@@ -134,6 +136,8 @@ def test_a_full_look_starts_each_child_once(settled: Site, verb: str, once: set[
         assert len(seen["modules"]) <= 470
         # Nor is what it has imported searched for cycles again and again.
         assert seen["searching"] == [False]
+        # And once they may be looked for again, there is nothing new to be searched.
+        assert seen["searched"] < MANY_OBJECTS
 
 
 @pytest.mark.parametrize(("given", "is_frozen"), [("", True), ("sys.argv[1:]", False)])

@@ -11,6 +11,11 @@ WITNESS = """\
 import gc, json, sys
 started = []
 searching = set()
+searched = []
+def search(phase, _):
+    if phase == "start":
+        searched.append(len(gc.get_objects(0)))
+gc.callbacks.append(search)
 def see(event, arguments):
     if event in {"subprocess.Popen", "os.posix_spawn"}:
         searching.add(gc.isenabled())
@@ -26,7 +31,10 @@ before = set(sys.modules)
 from reconciler.cli import main
 code = main(sys.argv[2:])
 modules = sorted(set(sys.modules) - before)
-print(json.dumps({"code": code, "modules": modules, "started": started, "searching": list(searching)}))
+gc.callbacks.clear()
+searching, searched = list(searching), max(searched, default=0)
+told = {"modules": modules, "started": started, "searching": searching, "searched": searched}
+print(json.dumps({"code": code, **told}))
 """
 
 
