@@ -1,4 +1,4 @@
-"""Dataclasses whose methods are compiled when one is first made.
+"""Dataclasses whose methods are compiled when they are used.
 
 :func:`dataclasses.dataclass` compiles the source of six methods for each class when its module is imported,
 which takes a fifth of a millisecond and more. This program has six hundred such classes, so that it was most
@@ -14,7 +14,7 @@ __all__ = ["dataclass"]
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from dataclasses import dataclass
     from typing import Any
 
@@ -33,6 +33,10 @@ else:
 
         return made if cls is None else made(cls)
 
+
+_FILLED = 50
+"""Instances of a class before its ``__init__`` is compiled, which takes as long as to fill a hundred. Of most
+classes a command makes one or two."""
 
 _NOT_COPIED = ("__dict__", "__weakref__")
 """What each class gets of its own, and none is made with."""
@@ -67,7 +71,8 @@ def _deferred(cls: "type[Any]", *, frozen: bool, slots: bool) -> "type[Any]":
         return _library(same, **_ASKED[name])
 
     for name in names:
-        setattr(made, name, _waiting(made, name, twin))
+        method = _waiting(made, name, twin)
+        setattr(made, name, _filling(made, method, frozen=frozen) if name == "__init__" else method)
     return made
 
 
@@ -86,6 +91,61 @@ def _waiting(made: "type[Any]", name: str, twin: "Callable[[str], type[Any]]") -
         return compiled(self, *arguments, **named)
 
     return method
+
+
+def _filling(made: "type[Any]", compiles: "Callable[..., Any]", *, frozen: bool) -> "Callable[..., Any]":
+    """Return what stands for ``__init__``: it fills the first instances, and then has it compiled."""
+    fill: Callable[[Any, Sequence[object], dict[str, object]], bool] | None = None
+    left = _FILLED
+
+    def method(self: object, /, *arguments: object, **named: object) -> None:
+        nonlocal fill, left
+        left -= 1
+        fill = fill or _filler(made, frozen=frozen)
+        # Whatever is wrong with the arguments, the library's own method says.
+        if left < 0 or not fill(self, arguments, named):
+            compiles(self, *arguments, **named)
+
+    method.__qualname__ = f"{made.__qualname__}.__init__"
+    return method
+
+
+def _filler(
+    made: "type[Any]", *, frozen: bool
+) -> "Callable[[Any, Sequence[object], dict[str, object]], bool]":
+    """Return what fills an instance as the library's ``__init__`` does, and says whether it could."""
+    fields = dataclasses.fields(made)
+    # Not where some of them are none, or are not asked for: what that means is for the library to say.
+    is_plain = len(fields) == len(made.__dataclass_fields__) and all(f.init and not f.kw_only for f in fields)
+    known = [(one.name, one.default, one.default_factory) for one in fields]
+    place = object.__setattr__ if frozen else setattr
+    is_followed = hasattr(made, "__post_init__")
+    missing = dataclasses.MISSING
+
+    def fill(self: "Any", arguments: "Sequence[object]", named: "dict[str, object]") -> bool:  # noqa: ANN401 - one of any class
+        if not is_plain or len(arguments) > len(known):
+            return False
+        values = list(arguments)
+        taken = 0
+        for name, default, factory in known[len(arguments) :]:
+            if name in named:
+                values.append(named[name])
+                taken += 1
+            elif default is not missing:
+                values.append(default)
+            elif factory is not missing:
+                values.append(factory())
+            else:
+                return False
+        if taken < len(named):
+            return False
+        for (name, _, _), value in zip(known, values, strict=True):
+            place(self, name, value)
+        if is_followed:
+            self.__post_init__()
+        return True
+
+    return fill
 
 
 def _freeze(made: "type[Any]", written: "dict[str, Any]", *, slots: bool) -> None:

@@ -44,6 +44,11 @@ MORE: dict[str, dict[str, Any]] = {
     "with a property": {"shown": property(plain)},
     "documented": {"__doc__": "One of them."},
 }
+# As most are: all of the fields can be given.
+GIVEN = {"found": field(default="nothing"), "seen": field(default_factory=list, compare=False)}
+MORE |= {f"{name}, all given": GIVEN | more for name, more in MORE.items()}
+# More than are filled before what fills them is compiled.
+MANY = 60
 
 
 def made(decorator: Any, more: dict[str, Any], **options: bool) -> Any:
@@ -106,9 +111,18 @@ def test_it_behaves_as_the_librarys_own(more: dict[str, Any], options: dict[str,
             outcome(kind),
             outcome(lambda: kind(1, unknown=2)),
             outcome(lambda: kind("one", "two").number),
+            outcome(lambda: kind(1, number=2).number),
+            outcome(lambda: kind(names=("a",)).names),
+            outcome(lambda: kind(*range(9)).names),
+            outcome(lambda: kind(number=5, hidden=6).hidden),
+            one.told is not other.told,
             kind.kind,
         ]
 
+    assert facts(ours) == facts(theirs)
+    made_often = [(ours(number=7).number, theirs(number=7).number) for _ in range(MANY)]
+    assert set(made_often) == {(7, 7)}
+    # And once all of it is compiled.
     assert facts(ours) == facts(theirs)
 
 
@@ -197,6 +211,10 @@ def test_a_module_that_only_declares_compiles_nothing() -> None:
     sys.modules["declared"] = module
     exec(code, module.__dict__)  # noqa: S102 - our own
     assert not compiled
-    assert module.C3(1) == module.C3(1)
+    one = module.C3(1)
+    assert (one.a, one.b) == (1, "")
+    assert not compiled
+    assert [module.C3(1) for _ in range(MANY)] == [one] * MANY
+    assert compiled
     is_watching = False
     assert compiled
