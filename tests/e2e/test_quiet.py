@@ -28,9 +28,9 @@ from tests.labs.witness import witnessed
 
 Command = Callable[..., tuple[int, str, str]]
 
-# Endpoints and guests where there are none, other verbs, and what they show.
+# Endpoints and guests where there are none, other verbs, and what they show; plugins of pydantic.
 NOT_ASKED_BY_A_PLAN = (
-    "http.client", "ssl", "reconciler.cli.showing.interfaces", "reconciler.cli.verbs.windows",
+    "http.client", "importlib.metadata", "ssl", "reconciler.cli.showing.interfaces", "reconciler.cli.verbs.windows",
     "reconciler.cli.wiring.in_guests", "reconciler.forges", "reconciler.planning.audit",
     "reconciler.planning.fleet", "reconciler.planning.impact", "reconciler.transports",
 )  # fmt: skip
