@@ -4,12 +4,11 @@ Manual page and shell completions are made from this parser.
 """
 
 import argparse
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from reconciler import __version__
 from reconciler.cli.parser import Parser
-from reconciler.cli.verbs import fleet_commands as fleet
-from reconciler.cli.verbs.policy import commands as policy
 from reconciler.host import DEFAULT_CONFIG
 from reconciler.policy.managers import NAMES
 
@@ -30,8 +29,45 @@ changes; 5 transient (network, lock); 70 a defect of patchledger; 130 interrupte
 output went away"""
 
 
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse has no public name for it
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line; the chosen verb is ``command`` (and ``subcommand``)."""
+    from reconciler.cli.verbs import fleet_commands as fleet  # noqa: PLC0415 - of other verbs
+    from reconciler.cli.verbs.policy import commands as policy  # noqa: PLC0415 - of other verbs
+
+    return _parser(
+        (
+            _add_run,
+            _add_plan_verbs,
+            _add_windows,
+            policy.register,
+            _add_watch_verbs,
+            _add_view_verbs,
+            _add_guests,
+            _add_setup_verbs,
+            _add_units_verbs,
+            _add_notices_verbs,
+            _add_reports_verbs,
+            fleet.register,
+            fleet.register_approve,
+        )
+    )
+
+
+def parser_for(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """Return a parser that takes or refuses ``argv`` like the whole one.
+
+    To make all verbs with their options and help takes longer than to parse; one that is called often and can
+    be told at once has a parser without the others.
+    """
+    words = argv[2:] if argv and argv[0] == "--config" else argv
+    adds = _OFTEN.get(words[0]) if words else None
+    return build_parser() if adds is None else _parser((adds,))
+
+
+def _parser(verbs: Iterable[Callable[[_Commands], None]]) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = Parser(
         prog="patchledger",
         description=_DESCRIPTION,
@@ -46,23 +82,9 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"configuration file (default: {DEFAULT_CONFIG})",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _add_run(commands)
-    _add_plan_verbs(commands)
-    _add_windows(commands)
-    policy.register(commands)
-    _add_watch_verbs(commands)
-    _add_view_verbs(commands)
-    _add_guests(commands)
-    _add_setup_verbs(commands)
-    _add_units_verbs(commands)
-    _add_notices_verbs(commands)
-    _add_reports_verbs(commands)
-    fleet.register(commands)
-    fleet.register_approve(commands)
+    for add in verbs:
+        add(commands)
     return parser
-
-
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - argparse has no public name for it
 
 
 def _format(parser: argparse.ArgumentParser) -> None:
@@ -138,6 +160,16 @@ def _add_plan_verbs(commands: _Commands) -> None:
     )
     status.add_argument("--target", metavar="GUEST", help=_ABOUT)
     _format(status)
+
+
+_OFTEN: Mapping[str, Callable[[_Commands], None]] = {
+    "run": _add_run,
+    "plan": _add_plan_verbs,
+    "dry-run": _add_plan_verbs,
+    "explain": _add_plan_verbs,
+    "status": _add_plan_verbs,
+}
+"""What makes the verbs that are called often."""
 
 
 def _add_windows(commands: _Commands) -> None:

@@ -12,9 +12,8 @@ from types import ModuleType
 from typing import TypeVar
 
 from reconciler.cli import UMASK, channels
-from reconciler.cli.arguments import build_parser
+from reconciler.cli.arguments import parser_for
 from reconciler.cli.showing.terminal import note, tell
-from reconciler.cli.verbs.policy.commands import UPDATERS
 from reconciler.errors import (
     CUT_OFF,
     DEFECT,
@@ -47,7 +46,7 @@ def run(argv: Sequence[str]) -> int:
     gc.set_threshold(_FEW)
     _leave_plugins_out()
     try:
-        chosen = build_parser().parse_args(argv)
+        chosen = parser_for(argv).parse_args(argv)
     except SystemExit as end:  # argparse has printed what there was to say
         return end.code if isinstance(end.code, int) else MISUSE
     if chosen.command in _DOING or chosen.command == "fleet":
@@ -311,6 +310,8 @@ def _perform_policy(chosen: argparse.Namespace) -> int:
 
 
 def _init(chosen: argparse.Namespace) -> int:
+    from reconciler.cli.verbs.policy.commands import UPDATERS
+
     for tool in UPDATERS:
         files = getattr(chosen, f"from_{tool.replace('-', '_')}")
         if files:

@@ -1,12 +1,14 @@
 """Every typical mistake of a configuration, an answers file or an option meets a sentence that leads out."""
 
 import re
+from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from reconciler.cli import main
+from reconciler.cli.arguments import build_parser, parser_for
 from reconciler.host.config import load_config
 from tests.cli.mistakes import ANSWERS, CONFIG, OPTIONS, RIGHT, SMALLEST
 from tests.e2e.site import git
@@ -113,3 +115,36 @@ def test_what_is_right_is_taken(tmp_path: Path, case: str) -> None:
 
 def test_there_are_many() -> None:
     assert len(MISTAKES) + len(CONFIG) + len(ANSWERS) + len(OPTIONS) >= 330
+
+
+@pytest.mark.parametrize("before", [(), ("--config", "c.yaml"), ("--config",), ("--config=c.yaml",), ("-x",)])
+@pytest.mark.parametrize("verb", ["run", "plan", "dry-run", "explain", "status", "windows", "pla", ""])
+@pytest.mark.parametrize(
+    "after",
+    [
+        (),
+        ("--help",),
+        ("--version",),
+        ("--config", "c"),
+        ("run",),
+        ("--format", "json"),
+        ("--format", "x"),
+        ("--now", "--reason", "it burns"),
+        ("--target",),
+        ("curl", "--since", "2026-01-01"),
+        ("--fresh", "a", "b"),
+    ],
+)
+def test_a_verb_without_the_others_takes_and_refuses_the_same(
+    before: tuple[str, ...], verb: str, after: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = (*before, *filter(None, (verb,)), *after)
+
+    def outcome(parser: ArgumentParser) -> tuple[object, str, str]:
+        try:
+            found: object = vars(parser.parse_args(argv))
+        except SystemExit as end:
+            found = end.code
+        return found, *capsys.readouterr()
+
+    assert outcome(parser_for(argv)) == outcome(build_parser())
