@@ -167,8 +167,10 @@ class Machine:
         # A systemd that executes itself anew says so again.
         while booted == self._booted:
             if self._process.poll() is not None or time.monotonic() > end:
-                state = "does not come up" if self._process.poll() is None else "has ended"
-                raise AssertionError(f"a machine that should boot {state}:\n{self._log.read_text()}")
+                is_there = self._process.poll() is None
+                state = "does not come up" if is_there else "has ended"
+                more = _at_work(self.entering) if is_there else ""
+                raise AssertionError(f"a machine that should boot {state}:\n{self._log.read_text()}{more}")
             with contextlib.suppress(queue.Empty):
                 booted = self._ready.get(timeout=0.5)
         self._booted = booted
