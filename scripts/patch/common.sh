@@ -650,7 +650,7 @@ show_file() { # NAME FILE
     printf '[%s]\n' "$1"
     code=0
     # shellcheck disable=SC2016 # for awk
-    must awk '{ print "|" $0 }' "$2" || code=$?
+    { [ -e "$2" ] && [ ! -s "$2" ]; } || must awk '{ print "|" $0 }' "$2" || code=$?
     printf '= %s\n' "$code"
     sure
 }

@@ -87,26 +87,36 @@ CONFIGURATION=$ROOT/etc/dnf/dnf.conf
 [ -e "$CONFIGURATION" ] || CONFIGURATION=$ROOT/etc/yum.conf
 
 # dnf puts the other root before the paths of some options, and not of others; this path means the same in both.
-UP=$(printf '%s' "$ROOT" | sed 's#/[^/]*#/..#g')
+UP='' folders=$ROOT
+while :; do case $folders in */*) UP=$UP/.. folders=${folders#*/} ;; *) break ;; esac done
 
-set_in() { # FILE OPTION: its last value in the [main] section
+# What the last line of each of these options says in the [main] section, one a line; nothing where there is none.
+settings() { # FILE OPTION...
     [ -r "$1" ] || return 0
-    awk -v option="$2" '/^\[/ { on = ($0 ~ /^\[main\]/) }
-        on && $0 ~ "^" option "[ \t]*=" { sub(/^[^=]*=[ \t]*/, ""); sub(/[ \t]+$/, ""); value = $0 }
-        END { print value }' "$1"
+    file=$1
+    shift
+    awk -v wanted="$*" -v all="$FIVE" 'BEGIN { count = split(wanted, option, " "); on = all }
+        /^\[/ { on = all || /^\[main\]/ }
+        on { for (i = 1; i <= count; i++) if ($0 ~ "^" option[i] "[ \t]*=") {
+            value = $0; sub(/^[^=]*=[ \t]*/, "", value); sub(/[ \t]+$/, "", value); says[i] = value } }
+        END { for (i = 1; i <= count; i++) print says[i] }' "$file"
 }
 
-configured() { # OPTION
-    if [ -z "$FIVE" ]; then
-        set_in "$CONFIGURATION" "$1"
-    else
-        # dnf 5 has folders of files beside, and tells what is made of them all.
-        [ -e "$WORK/configured" ] || must "$DNF" ${ROOT:+--installroot="$ROOT"} "--setopt=logdir=$UP$WORK" --dump-main-config >"$WORK/configured" 2>/dev/null </dev/null
-        sed -n "s/^$1 = //p" "$WORK/configured"
-    fi
-}
-
-given=$(configured "${FIVE:+system_}cachedir")
+MAIN=$CONFIGURATION
+if [ -n "$FIVE" ]; then
+    # dnf 5 has folders of files beside, and tells what is made of them all.
+    MAIN=$WORK/configured
+    must "$DNF" ${ROOT:+--installroot="$ROOT"} "--setopt=logdir=$UP$WORK" --dump-main-config >"$MAIN" 2>/dev/null </dev/null
+fi
+settings "$MAIN" "${FIVE:+system_}cachedir" obsoletes reposdir installonly_limit throttle bandwidth >"$WORK/settings"
+{
+    IFS= read -r given
+    IFS= read -r OBSOLETES
+    IFS= read -r REPOSITORY_FOLDERS
+    IFS= read -r INSTALLONLY_LIMIT
+    IFS= read -r THROTTLE
+    IFS= read -r BANDWIDTH
+} <"$WORK/settings"
 case $given in
     '') ;;
     *\$*)
@@ -161,7 +171,7 @@ limit_rate() {
     repository_files >"$WORK/repository-files"
     {
         while IFS= read -r file; do cat "$file" && echo; done <"$WORK/repository-files"
-        printf '[main]\nthrottle = %s\nbandwidth = %s\n' "$(configured throttle)" "$(configured bandwidth)"
+        printf '[main]\nthrottle = %s\nbandwidth = %s\n' "$THROTTLE" "$BANDWIDTH"
     } >"$WORK/throttles"
     LIMITS=$(awk -v most="$((RATE * 1024))" '
         function bytes(text) {
@@ -305,7 +315,8 @@ asking() { # DNF ARGUMENT...
 view() {
     [ -n "$CACHE" ] || CACHE=$WORK/cache
     VIEW=$CACHE/dnf
-    mkdir -p "$VIEW" "$WORK/logs" "$WORK/persist"
+    mkdir "$WORK/logs" "$WORK/persist"
+    [ -d "$VIEW" ] || mkdir -p "$VIEW"
     for known in "$VIEW"/*/; do
         known=${known%/}
         [ ! -d "$known" ] || [ -d "$SYSTEM/${known##*/}/repodata" ] || rm -rf "$known"
@@ -314,13 +325,16 @@ view() {
         folder=${folder%/}
         [ -d "$folder/repodata" ] || continue
         known=$VIEW/${folder##*/}
-        mkdir -p "$known"
+        [ -d "$known" ] || mkdir "$known"
         for part in "$known"/*; do
             [ ! -L "$part" ] || [ -e "$part" ] || rm -f "$part"
         done
         for part in "$folder"/*; do
             case ${part##*/} in packages | solv) continue ;; esac
-            [ ! -e "$part" ] || ln -sfn "$part" "$known/${part##*/}"
+            # A tool for each file of each repository would take longer than to see that it is linked.
+            # shellcheck disable=SC3013 # every shell that this is for has it
+            [ ! -e "$part" ] || { [ -L "$known/${part##*/}" ] && [ "$part" -ef "$known/${part##*/}" ]; } ||
+                ln -sfn "$part" "$known/${part##*/}"
         done
     done
     # The history says which packages were asked for; dnf only opens it for writing.
@@ -328,7 +342,7 @@ view() {
         # Not everybody may read all of it.
         [ "$(id -u)" -ne 0 ] || fault 1 cp
     fi
-    rm -f "$WORK"/persist/*.pid
+    for file in "$WORK"/persist/*.pid; do [ ! -e "$file" ] || rm -f "$file"; done
 }
 
 # Plugins of RHEL that write files of the machine whenever dnf starts.
@@ -395,7 +409,7 @@ installed() {
 
 # name and arch of what is there in several versions.
 several() {
-    cut -f 1,2 "$WORK/installed" | uniq -d
+    awk -F '\t' 'there[$1, $2]++ == 1 { print $1 "\t" $2 }' "$WORK/installed"
 }
 
 # The operator's version locks, a lock a line, for machines where the plugin that keeps them is not there. dnf 5 has
@@ -403,8 +417,9 @@ several() {
 version_locks() {
     [ -z "$FIVE" ] || return 0
     own=$ROOT/etc/dnf/plugins/versionlock.conf
-    case $(set_in "$own" enabled) in 0 | [Ff]alse | [Nn]o | [Oo]ff) return ;; esac
-    named=$(set_in "$own" locklist)
+    settings "$own" enabled locklist >"$WORK/settings"
+    { IFS= read -r enabled; IFS= read -r named; } <"$WORK/settings"
+    case $enabled in 0 | [Ff]alse | [Nn]o | [Oo]ff) return ;; esac
     for file in ${named:+"$ROOT$named"} "$ROOT/etc/dnf/plugins/versionlock.list" "$ROOT/etc/yum/pluginconf.d/versionlock.list"; do
         [ -r "$file" ] || continue
         sed -e 's/[[:space:]]*#.*//' -e 's/^[[:space:]]*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$file"
@@ -465,7 +480,7 @@ know_locks() {
 
 # name and arch of what is installed and locked.
 locked() {
-    sed -n 's/^held	//p' "$WORK/judged"
+    [ ! -s "$WORK/judged" ] || sed -n 's/^held	//p' "$WORK/judged"
 }
 
 # --- observe -----------------------------------------------------------------------------------------------
@@ -490,21 +505,22 @@ hiding() {
 # Where repositories may be configured.
 repository_files() {
     printf '%s\n' "$CONFIGURATION"
-    for folder in /etc/yum.repos.d /etc/distro.repos.d /usr/share/dnf5/repos.d /etc/yum/repos.d $(configured reposdir | tr , ' '); do
+    for folder in /etc/yum.repos.d /etc/distro.repos.d /usr/share/dnf5/repos.d /etc/yum/repos.d $(lines_of "$REPOSITORY_FOLDERS"); do
         for file in "$ROOT${folder#"$ROOT"}"/*.repo; do [ ! -r "$file" ] || printf '%s\n' "$file"; done
     done
 }
 
-# The repositories of which their own section says that all else goes on without them. A file may end within a line, and
-# no section goes on in the next one.
+# The repositories of which their own section says that all else goes on without them. No section goes on in the next
+# file.
 may_be_missing() {
-    repository_files | while IFS= read -r file; do
-        run cat "$file" 2>/dev/null
-        printf '\n[main]\n'
-    done | awk '/^\[.*\]/ { id = substr($0, 2); sub(/\].*/, "", id) }
+    repository_files >"$WORK/repository-files"
+    set --
+    while IFS= read -r file; do [ ! -f "$file" ] || [ ! -r "$file" ] || set -- "$@" "$file"; done <"$WORK/repository-files"
+    [ $# -eq 0 ] || awk 'FNR == 1 { id = "main" }
+        /^\[.*\]/ { id = substr($0, 2); sub(/\].*/, "", id) }
         /^[ \t]*skip_if_unavailable[ \t]*=/ { value = tolower($0); sub(/^[^=]*=[ \t]*/, "", value); sub(/[ \t]+$/, "", value)
             says[id] = value ~ /^(1|true|yes|on)$/ }
-        END { for (id in says) if (says[id] && id != "main") print id }' | sort
+        END { for (id in says) if (says[id] && id != "main") print id }' "$@" | sort
 }
 
 visible() {
@@ -553,7 +569,7 @@ coming_for_advisories() { # OPTION...
 }
 
 replaces() {
-    case $(configured obsoletes) in 0 | [Ff]alse | [Nn]o | [Oo]ff) return 1 ;; esac
+    case $OBSOLETES in 0 | [Ff]alse | [Nn]o | [Oo]ff) return 1 ;; esac
 }
 
 repositories() {
@@ -563,18 +579,22 @@ repositories() {
 # Of every repository's cache: its folder, when it was read, its revision, the youngest of its files, whether there are
 # advisories among these.
 metadata() {
-    for file in "$SYSTEM"/*/repodata/repomd.xml; do
-        [ -r "$file" ] || continue
-        folder=${file%/repodata/*}
-        printf '%s\t%s\t%s\n' "${folder##*/}" "$(stat -c %Y "$file")" "$(awk '
-            /<data type=.updateinfo/ { advises = 1 }
-            { while (match($0, /<(revision|timestamp)>[0-9.]+</)) {
-                value = substr($0, RSTART, RLENGTH); $0 = substr($0, RSTART + RLENGTH)
-                number = value; gsub(/[^0-9.]/, "", number)
-                if (value ~ /^<revision/) revision = number
-                else if (number + 0 > youngest + 0) youngest = number } }
-            END { sub(/\..*/, "", youngest); print revision "\t" youngest "\t" advises + 0 }' "$file")"
-    done
+    set --
+    for file in "$SYSTEM"/*/repodata/repomd.xml; do [ ! -r "$file" ] || set -- "$@" "$file"; done
+    [ $# -gt 0 ] || return 0
+    stat -c '%Y %n' "$@" >"$WORK/read-at"
+    awk 'FILENAME == ARGV[1] { at = $1; sub(/^[^ ]* /, ""); read_at[$0] = at; next }
+        /<data type=.updateinfo/ { advises[FILENAME] = 1 }
+        { while (match($0, /<(revision|timestamp)>[0-9.]+</)) {
+            value = substr($0, RSTART, RLENGTH); $0 = substr($0, RSTART + RLENGTH)
+            number = value; gsub(/[^0-9.]/, "", number)
+            if (value ~ /^<revision/) revision[FILENAME] = number
+            else if (number + 0 > youngest[FILENAME] + 0) youngest[FILENAME] = number } }
+        END { for (i = 2; i < ARGC; i++) {
+            file = folder = ARGV[i]; sub(/\/repodata\/[^\/]*$/, "", folder); sub(/.*\//, "", folder)
+            sub(/\..*/, "", youngest[file])
+            print folder "\t" read_at[file] "\t" revision[file] "\t" youngest[file] "\t" advises[file] + 0 } }' \
+        "$WORK/read-at" "$@"
 }
 
 advisories() { # [OPTION]
@@ -641,8 +661,7 @@ can_verify() {
 }
 
 see_obsoleters() {
-    need obsoleters obsoleters
-    keep obsoleters
+    need_kept obsoleters obsoleters
     [ ! -s "$WORK/obsoleters" ] || need obsoleters-advised obsoleters_advised
 }
 
@@ -652,9 +671,14 @@ need() { # NAME COMMAND...
     [ "$code" -eq 0 ] || finish "$OTHER"
 }
 
+# The same with the output in $WORK/NAME, where the script needs it later.
+need_kept() { # NAME COMMAND...
+    section_kept "$@"
+    [ "$code" -eq 0 ] || finish "$OTHER"
+}
+
 see_installed() {
-    need installed installed
-    keep installed
+    need_kept installed installed
 }
 
 # The same where nobody reads it.
@@ -673,8 +697,7 @@ observe() {
     need repositories repositories
     section metadata metadata
     section may-be-missing may_be_missing
-    need upgrades upgrades
-    keep upgrades
+    need_kept upgrades upgrades
     ! replaces || see_obsoleters
     know_locks
     section versionlock locked
@@ -745,8 +768,9 @@ others() { # FILE-OF-OFFERED
 
 # What may not move or come in, one a line, as dnf takes it.
 exclusions() {
-    lines_of "$EXCLUDE" | as_dnf_takes
-    lines_of "$BLOCK" | as_dnf_takes all
+    [ -z "$EXCLUDE" ] || lines_of "$EXCLUDE" | as_dnf_takes
+    [ -z "$BLOCK" ] || lines_of "$BLOCK" | as_dnf_takes all
+    [ -s "$WORK/locks" ] || return 0
     locked | sed 's/	/./'
     # What the operator locked out by version, where the plugin is not there to do it.
     sed -n 's/^!//p' "$WORK/locks"
@@ -755,7 +779,7 @@ exclusions() {
 
 # Lists of what may not move, a line each: there is an end to the length of an argument.
 excluding() {
-    awk 'length(list) > 60000 { print list; list = "" } { list = list (list == "" ? "" : ",") $0 }
+    [ ! -s "$WORK/excluded" ] || awk 'length(list) > 60000 { print list; list = "" } { list = list (list == "" ? "" : ",") $0 }
         END { if (list != "") print list }' "$WORK/excluded"
 }
 
@@ -777,11 +801,10 @@ leave_surplus() {
 
 # How many versions of such a package dnf lets be there; nothing where it lets all of them.
 kept_at_once() {
-    given=$(configured installonly_limit)
-    case ${given:-3} in
+    case ${INSTALLONLY_LIMIT:-3} in
         *[!0-9]* | 0) ;;
         1) echo 2 ;;
-        *) printf '%s\n' "${given:-3}" ;;
+        *) printf '%s\n' "${INSTALLONLY_LIMIT:-3}" ;;
     esac
 }
 
@@ -910,18 +933,22 @@ resolve() {
     fi
 }
 
-# dnf refuses all where one package would take the place of a protected one: asked again without that.
+# dnf refuses all where one package would take the place of a protected one: asked again without that. Whether the last
+# answer is one is in $resolved.
 resolve_what_can_be() {
     : >"$WORK/protected"
     rounds=0
+    OUT=$WORK/answer
     while [ "$rounds" -lt 8 ]; do
         rounds=$((rounds + 1))
         sure
         collect resolve
-        cp "$WORK/out" "$WORK/answer"
-        if read_answer || ! leave_out_protected; then break; fi
+        resolved=
+        ! read_answer || resolved=1
+        if [ -n "$resolved" ] || ! leave_out_protected; then break; fi
     done
     tell resolve
+    OUT=$WORK/out
     sure
 }
 
@@ -970,8 +997,8 @@ facts_of_removed() { # NAME-VERSION.ARCH...
 choose() {
     : >"$WORK/chosen"
     : >"$WORK/alone"
+    [ -n "$CHOOSE$ONLY" ] || return 0
     lines_of "$CHOOSE,$ONLY" | parts | sort -u >"$WORK/wanted"
-    [ -s "$WORK/wanted" ] || return 0
     offered "$WORK/wanted" >"$WORK/chosen" || no_offers
     [ ! -s "$WORK/gone" ] || refused "no longer available:$(each_in "$WORK/gone")" "$GONE"
     others "$WORK/chosen" >>"$WORK/excluded"
@@ -999,12 +1026,12 @@ dry_run() {
         # Without anything named, dnf would take everything.
         [ -s "$WORK/specs" ] || finish "$NOTHING"
     fi
-    section excluded cat "$WORK/excluded"
+    show_file excluded "$WORK/excluded"
     resolve_what_can_be
-    read_answer || not_resolved
+    [ -n "$resolved" ] || not_resolved
     [ ! -s "$WORK/protected" ] || section takers cat "$WORK/takers"
     if [ -n "$FULL" ] && [ -z "$SECURITY$ONLY" ] && grep -qE '^(skip|broken)' "$WORK/moves"; then fully; fi
-    section moves cat "$WORK/moves"
+    show_file moves "$WORK/moves"
     if ! grep -qvE '^(skip|broken)' "$WORK/moves"; then finish "$NOTHING"; fi
     tell_facts
     bad=$(excluded_going)
@@ -1014,6 +1041,7 @@ dry_run() {
 
 # Of what must not move, in words, what the table would remove or replace.
 excluded_going() {
+    [ -n "$EXCLUDE$BLOCK" ] || return 0
     lines_of "$EXCLUDE,$BLOCK" | as_dnf_takes | awk -F '\t' '
         FILENAME == ARGV[1] { if ($1 == "remove" || $1 == "replace") { gone[$2]; gone[$2 "." $3] } next }
         $0 in gone { printf " %s", $0 }' "$WORK/moves" -
@@ -1060,9 +1088,10 @@ erases_what_is_broken() {
 
 # The records of what comes and of what goes tell whose doing each is.
 tell_facts() {
-    awk -F '\t' '$1 ~ /^(install|upgrade|downgrade)$/ { print $2 "-" $4 "." $3 }' "$WORK/moves" >"$WORK/coming"
-    awk -F '\t' '$1 ~ /^(remove|replace)$/ { version = $4; sub(/^[0-9]*:/, "", version); print $2 "-" version "." $3 }' \
-        "$WORK/moves" >"$WORK/going"
+    : >"$WORK/going"
+    awk -F '\t' -v going="$WORK/going" '$1 ~ /^(install|upgrade|downgrade)$/ { print $2 "-" $4 "." $3 }
+        $1 ~ /^(remove|replace)$/ { version = $4; sub(/^[0-9]*:/, "", version); print $2 "-" version "." $3 >going }' \
+        "$WORK/moves" >"$WORK/coming"
     # shellcheck disable=SC2046 # one argument per package is wanted, and none holds blanks
     [ ! -s "$WORK/coming" ] || need packages facts_of $(cat "$WORK/coming")
     # shellcheck disable=SC2046 # the same

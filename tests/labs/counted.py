@@ -18,6 +18,46 @@ from pathlib import Path
 
 from reconciler.process import BASE_PATH
 
+TOOLS = (
+    "awk",
+    "bsdtar",
+    "cat",
+    "chmod",
+    "cmp",
+    "comm",
+    "cp",
+    "cut",
+    "date",
+    "find",
+    "grep",
+    "gzip",
+    "head",
+    "id",
+    "ln",
+    "ls",
+    "mkdir",
+    "mkfifo",
+    "mktemp",
+    "mv",
+    "paste",
+    "readlink",
+    "rm",
+    "sed",
+    "sort",
+    "stat",
+    "tail",
+    "touch",
+    "tr",
+    "uname",
+    "uniq",
+    "unshare",
+    "wc",
+    "xargs",
+    "zstd",
+)
+"""What the scripts take beside the package manager: a millisecond or more each. What ``timeout`` starts is
+to be counted, and so that is not."""
+
 # bash, since its ``times`` are exact to the thousandth; those of other shells to the hundredth.
 _WRAPPER = """\
 #!/bin/bash

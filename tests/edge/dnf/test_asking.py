@@ -13,7 +13,7 @@ from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Observation, Question
 from reconciler.process import BASE_PATH
 from reconciler.targets.local import LocalTarget
-from tests.labs.counted import Counted
+from tests.labs.counted import TOOLS, Counted
 from tests.labs.dnf import DNF as PROGRAM
 from tests.labs.dnf import IS_5, DnfLab
 from tests.labs.rpm import Rpm
@@ -23,6 +23,9 @@ OF_PYTHON = pytest.mark.skipif(IS_5, reason="dnf 5 is no program of Python, and 
 
 AT_MOST = {"dnf": 10, "dnf5": 10, "rpm": 4} if IS_5 else {"dnf": 2, "rpm": 3}
 """A plan looks once and asks once; rpm says what is installed for each, and where it is."""
+
+OWN_AT_MOST = 61
+"""Of the script's tools, in both."""
 
 
 @pytest.fixture
@@ -51,6 +54,22 @@ def test_a_plan_starts_dnf_and_rpm_no_more_often_than_it_must(
     starts = counted.starts()
     assert starts[PROGRAM]
     assert {name: number for name, number in starts.items() if number > AT_MOST[name]} == {}
+
+
+def test_a_plan_starts_no_more_tools_beside_them_than_it_must(
+    dnf_calm_world: DnfLab, script: PatchScript, tmp_path: Path
+) -> None:
+    counted = Counted(tmp_path / "tools", TOOLS)
+    lab = dnf_calm_world.copy(tmp_path / "lab")
+    dnf = ScriptedManager(
+        DNF, LocalTarget({**lab.environment, **counted.environment}), script, lab.cache, root=lab.root
+    )
+    dnf.observe(NOW)
+    counted.begin()
+    assert len(dnf.observe(NOW).offers) == 6
+    assert len(dnf.resolve(Question()).changes) == 6
+    starts = counted.starts()
+    assert starts.total() <= OWN_AT_MOST, starts
 
 
 def test_what_packages_miss_is_looked_for_again_when_others_are_installed(

@@ -12,7 +12,7 @@ from reconciler.managers.scripts import PatchScript
 from reconciler.managers.zypper import ZYPPER
 from reconciler.planning.facts.observation import Question
 from reconciler.targets.local import LocalTarget
-from tests.labs.counted import Counted
+from tests.labs.counted import TOOLS, Counted
 from tests.labs.programs import tool
 from tests.labs.rpm import Rpm
 from tests.labs.zypper import ZypperLab
@@ -24,38 +24,8 @@ AT_MOST = {"zypper": 7, "rpm": 6}
 asks (the repositories, the transaction). rpm says where it is and what is installed for each, and to look its
 version and what may be there several times."""
 
-TOOLS = (
-    "awk",
-    "cat",
-    "cmp",
-    "cp",
-    "cut",
-    "date",
-    "find",
-    "grep",
-    "gzip",
-    "head",
-    "id",
-    "ln",
-    "mkdir",
-    "mktemp",
-    "mv",
-    "rm",
-    "sed",
-    "sort",
-    "stat",
-    "tail",
-    "timeout",
-    "touch",
-    "tr",
-    "uname",
-    "uniq",
-    "wc",
-    "xargs",
-    "zstd",
-)
 OWN_AT_MOST = 100
-"""Of the script's tools, in both. Each costs a millisecond or more."""
+"""Of the script's tools, in both."""
 
 
 @pytest.fixture
