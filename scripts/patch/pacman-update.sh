@@ -230,6 +230,7 @@ snapshot() {
     else
         copy_entries
     fi
+    state_of_databases >"$WORK/databases"
     copy_databases "$SYNC" "$WORK/db/sync"
     must_have_space
     sort "$WORK/rows" >"$WORK/installed"
@@ -305,10 +306,64 @@ broken_entries() {
     done
 }
 
+# Which databases there are, where what is found in them is kept. The time of the status, since the other one is the
+# mirror's, in whole seconds.
+state_of_databases() {
+    [ -n "$CACHE" ] || return 0
+    set --
+    while read -r repository; do
+        [ ! -e "$SYNC/$repository.db" ] || set -- "$@" "$SYNC/$repository.db"
+    done <"$WORK/repositories"
+    [ $# -eq 0 ] || stat -c '%i %s %z %n' "$@"
+}
+
 # Of every package in a list, as NAME or "NAME VERSION", by the first repository that has it: what the databases say. Tabs
 # between fields, blanks between values; these have none. A version may come from a later repository than the name, where
-# only that one has what another package needs.
+# only that one has what another package needs. To read all of a database takes longer than all else, so what was looked
+# for, and what was found, is kept as long as the databases are the same.
 offered() { # FILE
+    [ -s "$1" ] || return 0
+    kept=
+    [ ! -s "$WORK/databases" ] || kept=$CACHE/offered
+    ended=1
+    if [ -n "$kept" ] && [ -r "$kept" ]; then
+        offers_found "$kept" "$1"
+        ended=$?
+        [ "$ended" -ne 0 ] || return 0
+    fi
+    cat "$1" >"$WORK/look-for"
+    # Both, so that an observation and a question do not drive one another out.
+    [ "$ended" -ne 3 ] || sed -n 's/^?//p' "$kept" >>"$WORK/look-for"
+    {
+        awk '{ print (FILENAME == ARGV[1] ? "=" : "?") $0 }' "$WORK/databases" "$WORK/look-for"
+        offers_of "$WORK/look-for"
+    } >"$WORK/offers"
+    offers_found "$WORK/offers" "$1" || fault 1 awk || return
+    [ -n "$kept" ] && ! trouble || return 0
+    # What somebody left who was stopped.
+    for file in "$kept".*; do [ ! -e "$file" ] || rm -f "$file"; done
+    # By a name of its own, since another plan may be made beside this one.
+    { may cp "$WORK/offers" "$kept.$$" && may mv "$kept.$$" "$kept"; } 2>/dev/null || return 0
+}
+
+# What was found of the names in a list; none, and 1, where that was in other databases, or 3, where not all of these were
+# looked for. Behind "=" is the state of the databases, behind "?" what was looked for, behind "|" what was found.
+offers_found() { # FILE LIST
+    # shellcheck disable=SC2016 # for awk
+    may awk -F '\t' 'FILENAME == ARGV[1] { now = now $0 "\n"; next }
+        FILENAME == ARGV[2] { wanted[$0]; next }
+        { mark = substr($0, 1, 1); $0 = substr($0, 2) }
+        mark == "=" { then_ = then_ $0 "\n" }
+        mark == "?" { looked_for[$0] }
+        mark == "|" && (($2 in wanted) || ($2 " " $3) in wanted) && !($2 in seen) { seen[$2]; row[++count] = $0 }
+        END {
+            if (now != then_) exit 1
+            for (name in wanted) if (!(name in looked_for)) exit 3
+            for (i = 1; i <= count; i++) print row[i]
+        }' "$WORK/databases" "$2" "$1"
+}
+
+offers_of() { # LIST
     while read -r repository; do
         [ -r "$WORK/db/sync/$repository.db" ] || continue
         bsdtar -xOf "$WORK/db/sync/$repository.db" 2>/dev/null | awk -v repository="$repository" -v names="$1" '
@@ -319,13 +374,13 @@ offered() { # FILE
             $0 != "" { if (key in value) value[key] = value[key] " " $0; else value[key] = $0 }
             function flush() {
                 if (value["NAME"] in wanted || value["NAME"] " " value["VERSION"] in wanted)
-                    print repository "\t" value["NAME"] "\t" value["VERSION"] "\t" value["ARCH"] "\t" value["CSIZE"] "\t" \
+                    print "|" repository "\t" value["NAME"] "\t" value["VERSION"] "\t" value["ARCH"] "\t" value["CSIZE"] "\t" \
                         value["ISIZE"] "\t" value["SHA256SUM"] "\t" value["DEPENDS"] "\t" value["PROVIDES"] "\t" \
                         value["CONFLICTS"] "\t" value["REPLACES"]
                 split("", value)
             }
             END { flush() }'
-    done <"$WORK/repositories" | awk -F '\t' '!($2 in seen) { seen[$2]; print }'
+    done <"$WORK/repositories"
 }
 
 as_root() { # COMMAND...: pacman wants to be root, also for a database that is ours

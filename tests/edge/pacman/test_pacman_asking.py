@@ -9,7 +9,7 @@ from reconciler.managers.scripts import PatchScript
 from reconciler.planning.facts.observation import Question
 from reconciler.targets.local import LocalTarget
 from tests.labs.counted import TOOLS, Counted
-from tests.labs.pacman import PacmanLab
+from tests.labs.pacman import PacmanLab, Pkg
 
 NOW = datetime.now(UTC)
 
@@ -18,7 +18,7 @@ AT_MOST = {"pacman": 7, "pacman-conf": 2}
 """A plan looks (its version, what is newer, what takes whose place, the versions of that, dependencies) and
 asks (its version, the transaction). Each of the two reads the configuration."""
 
-OWN_AT_MOST = 57
+OWN_AT_MOST = 55
 """Of the script's tools, in both."""
 
 
@@ -28,6 +28,9 @@ def test_a_plan_starts_pacman_and_tools_no_more_often_than_it_must(
     counted = Counted(tmp_path / "counted", (*PROGRAMS, *TOOLS))
     target = LocalTarget({**lab.environment, **counted.environment})
     pacman = ScriptedManager(PACMAN, target, script, lab.cache)
+    pacman.observe(NOW)
+    pacman.resolve(Question())
+    counted.begin()
     assert len(pacman.observe(NOW).offers) > 10
     assert len(pacman.resolve(Question()).changes) > 10
     starts = counted.starts()
@@ -49,3 +52,44 @@ def test_what_is_installed_is_not_copied_to_be_looked_at(
     counted.begin()
     pacman.resolve(Question())
     assert any("local" in asked for asked in counted.asked("cp"))
+
+
+def test_databases_are_not_read_again_for_packages_that_were_looked_up_in_them(
+    lab: PacmanLab, script: PatchScript, tmp_path: Path
+) -> None:
+    counted = Counted(tmp_path / "counted", ("bsdtar",))
+    target = LocalTarget({**lab.environment, **counted.environment})
+    pacman = ScriptedManager(PACMAN, target, script, lab.cache)
+
+    def looked() -> object:
+        return pacman.observe(NOW).offers, pacman.resolve(Question()).changes
+
+    first = looked()
+    assert counted.starts().total() > 0
+    looked()
+    counted.begin()
+    assert looked() == first
+    assert counted.starts() == {}
+    # Of what was not looked for yet, in a question of its own.
+    assert pacman.resolve(Question(choose=(("plain", "1.1-1"),))).changes
+    counted.begin()
+    assert looked() == first
+    assert counted.starts() == {}
+    (lab.cache / "offered").unlink()
+    assert looked() == first
+
+
+def test_what_is_published_is_found_in_databases_that_were_read_before(
+    lab: PacmanLab, pacman: ScriptedManager
+) -> None:
+    before = {offer.name: offer.candidate for offer in pacman.observe(NOW).offers}
+    lab.publish(Pkg("plain", "1.2-1"))
+    pacman.refresh()
+    after = {offer.name: offer.candidate for offer in pacman.observe(NOW).offers}
+    assert after == {**before, "plain": "1.2-1"}
+    assert pacman.resolve(Question()).changes
+    (lab.cache / "offered.123").write_text("of one that was stopped")
+    lab.publish(Pkg("plain", "1.3-1"))
+    pacman.refresh()
+    assert {offer.candidate for offer in pacman.observe(NOW).offers if offer.name == "plain"} == {"1.3-1"}
+    assert not (lab.cache / "offered.123").exists()
