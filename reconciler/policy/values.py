@@ -257,7 +257,7 @@ def as_rate(value: object) -> int | str:
     if rate < LEAST_RATE:
         raise refuse(
             f"must be at least {format_rate(LEAST_RATE)}",
-            "write `none` for no limit; to fetch nothing, write `action: plan`",
+            "write `none` for no limit; to fetch no packages, write `action: plan`",
         )
     return rate
 
