@@ -124,3 +124,28 @@ def test_a_policy_that_changes_what_the_whole_plan_is_moves_no_security_plan(
     world.publish(INSIDE + HOUR)
     (change_,) = world.audit(INSIDE + HOUR).changes
     assert (change_.verdict, [one.reason for one in change_.against]) == (Verdict.PROVED, [])
+
+
+def test_what_is_smuggled_into_a_security_plan_is_refuted(world: Audited, tmp_path: Path) -> None:
+    tick(world.site, BEFORE)
+    (record,) = tick(world.site).runs
+    assert (record.outcome, record.freeze) == ("applied", "year-end")
+
+    def told(one: Reported) -> None:
+        for moves in (one.run["difference"]["changed"], one.run["steps"][0]["changes"]):
+            moves.append({**moves[0], "name": "plain", "to": "1.1"})
+
+    def answered(one: Reported) -> None:
+        recording = one.recording
+        every = [each["answer"]["changes"] for each in recording["exchanges"]]
+        plain = next(change for changes in every for change in changes if change["name"] == "plain")
+        for each in recording["security_exchanges"]:
+            moves = each["answer"]["changes"]
+            each["answer"]["changes"] = sorted([*moves, plain], key=lambda change: str(change["name"]))
+
+    found = reasons(edited(world, tmp_path / "told", (-1, told)).audit(INSIDE + 2 * HOUR))
+    assert found["carried-out"] == "refuted: its steps were told to change plain:all, which is not planned"
+    assert found["inventory"].startswith("refuted:")
+    found = reasons(edited(world, tmp_path / "answered", (-2, answered)).audit(INSIDE + 2 * HOUR))
+    assert found["decision"] == "refuted: another plan comes out of what was recorded"
+    assert found["announced"].startswith("refuted:")

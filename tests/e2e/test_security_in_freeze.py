@@ -11,8 +11,11 @@ from reconciler.host.state.folder import StateFolder
 from tests.e2e.site import BEFORE, POLICY, Site, git
 from tests.e2e.test_apply import approval, moved, runs
 from tests.e2e.test_managers import INSIDE, Machine, machine, site, tick
-from tests.labs.apt import SECURITY, AptLab, Deb
+from tests.labs.apt import MAIN, SECURITY, AptLab, Deb
+from tests.labs.dnf import DnfLab
 from tests.labs.naming import in_json
+from tests.labs.rpm import Advisory, Rpm
+from tests.labs.zypper import ZypperLab
 
 __all__ = ["machine", "site"]
 
@@ -198,3 +201,57 @@ def test_what_is_said_of_a_package_and_of_a_run_is_of_the_plan_that_the_freeze_l
     for words in (said("log", record.run), said("explain", "secure")):
         assert "approved by one: looked at [approvals/one.yaml:1@" in words
         assert "approved by whole" not in words
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_what_a_security_update_needs_comes_along_unless_policy_keeps_it_back(
+    machine: Machine, site: Site, *, held: bool
+) -> None:
+    """Where the package manager brings it along: apt moves nothing else for a security update."""
+    lab = machine.lab
+    if isinstance(lab, AptLab):
+        lab.install(Deb("libdep", "1.0"), Deb("fixed", "1.0"))
+        lab.publish(MAIN, Deb("libdep", "1.1"))
+        lab.publish(SECURITY, Deb("fixed", "1.1", fields={"Depends": "libdep (>= 1.1)"}))
+        lab.refresh()
+    elif isinstance(lab, DnfLab | ZypperLab):
+        lab.install(Rpm("libdep", "1.0-1"), Rpm("fixed", "1.0-1"))
+        fixed = Rpm("fixed", "1.1-1", fields={"Requires": "libdep >= 1.1"})
+        lab.repository.publish(Rpm("libdep", "1.1-1"), fixed)
+        lab.repository.advise(Advisory("LAB-77", ["fixed-1.1-1"]))
+        lab.refresh()
+    else:
+        return  # pacman lets nothing pass: the test above
+    hold = (
+        "kind: Exception\nname: h\npackages: libdep\naction: hold\nreason: x\nexpires: 2099-01-01\n"
+        if held
+        else None
+    )
+    site.commit({"freezes/year-end.yaml": LENIENT, **({"exceptions/h.yaml": hold} if hold else {})})
+    before = lab.versions()
+    done = tick(site, INSIDE)
+    moved_ = changed(before, lab.versions())
+    comes = not held and machine.manager != "apt"
+    assert moved_ & {"fixed", "libdep", "plain"} == ({"fixed", "libdep"} if comes else set())
+    assert all(one.freeze == "year-end" for one in done.runs)
+
+
+def test_a_freeze_that_begins_between_look_and_run_stops_the_whole_plan(
+    apt_world: AptLab, tmp_path: Path
+) -> None:
+    lab = apt_world.copy(tmp_path / "machine")
+    site = Site.create(tmp_path / "site", environment=lab.environment)
+    (site.folder / "next").write_text(LENIENT)
+    author = "-c user.name=Ada -c user.email=ada@example.org"
+    push = f"mkdir freezes && cp {site.folder}/next freezes/year-end.yaml && git add -A"
+    once = f"cd {site.policy} && test ! -e freezes || exit 0"
+    site.hook("pre", "10-push", f"{once}; {push} && git {author} commit -qm brake")
+    before = lab.versions()
+    (stopped,) = tick(site, INSIDE).runs
+    assert (stopped.outcome, stopped.code, stopped.freeze) == ("deferred", "freeze", "")
+    assert lab.versions() == before
+    done = tick(site, LATER)
+    (record,) = done.runs
+    assert (record.outcome, record.freeze) == ("applied", "year-end")
+    assert changed(before, lab.versions()) == {move.name for step in record.steps for move in step.changes}
+    assert "plain" in {move.name for move in done.report.plan.transaction}
