@@ -12,7 +12,7 @@ from reconciler.planning.gates.reboot import History, against
 from reconciler.planning.gates.recording import Judged, Ruling
 from reconciler.planning.gates.security_plan import passed_freeze
 from reconciler.planning.gates.types import BreakGlass, Outcome
-from reconciler.planning.notices.snapshot import snapshot_of
+from reconciler.planning.notices.snapshot import announcement_due, snapshot_of
 from reconciler.planning.reporting.markdown import to_markdown
 from reconciler.planning.reporting.overdue import overdue
 from reconciler.planning.resolving.dispositions import Deadline
@@ -20,7 +20,7 @@ from reconciler.planning.resolving.plan import security_only
 from reconciler.policy.documents import PackageException, Settings
 from reconciler.policy.load import Placed
 from reconciler.policy.windows import Freeze
-from tests.report_samples import EXCEPTION, INPUTS, NOW, effective, plan_of, report_of, update
+from tests.report_samples import EXCEPTION, HELD, INPUTS, NOW, effective, plan_of, report_of, update
 
 HOUR = timedelta(hours=1)
 LENIENT = Freeze("year-end", NOW - HOUR, NOW + 100 * HOUR, "security", "change freeze", "freezes/y.yaml:1@c")
@@ -137,6 +137,32 @@ def test_a_report_tells_of_both_plans_and_messages_of_the_one_that_leads() -> No
     told = snapshot_of(report, action="apply")
     assert (told.digest, [one.name for one in told.planned]) == (report.security_plan.digest, ["openssl"])
     assert told.outcome == "apply"
+
+
+def test_the_window_of_the_security_plan_is_announced_in_time() -> None:
+    day = timedelta(days=1)
+    opening = NOW + 7 * day - HOUR
+    lenient = replace(LENIENT, end=NOW + 30 * day)
+    report = report_of(
+        plan_of(OPENSSL, CURL), replace(INPUTS, freezes=(lenient,)), security_plan=plan_of(OPENSSL)
+    )
+    assert announcement_due(report, day) == opening - day
+    assert snapshot_of(report, action="apply", announce=7 * day).announced == opening
+
+
+def test_a_digest_says_what_the_freeze_keeps_back_and_why() -> None:
+    bash = update("bash")
+    report = report_of(
+        plan_of(OPENSSL, CURL, bash, HELD),
+        replace(INPUTS, freezes=(LENIENT,)),
+        security_plan=plan_of(OPENSSL),
+    )
+    held, frozen = sorted(snapshot_of(report, action="apply").waits, key=lambda one: "frozen by" in one)
+    assert frozen == (
+        "curl, bash: frozen by year-end (change freeze) for all but security updates, and this plan holds"
+        " others"
+    )
+    assert held.startswith(f"{HELD.name}: ")
 
 
 def test_what_is_overdue_waits_for_what_its_own_plan_waits_for() -> None:

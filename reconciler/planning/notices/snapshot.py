@@ -1,6 +1,6 @@
 """What a report means for notifications: the snapshot that is compared with the one before."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from reconciler.planning.facts.observation import Quarantined
@@ -22,7 +22,7 @@ from reconciler.planning.reporting.by_clock import by_its_clock
 from reconciler.planning.reporting.document import ExceptionState, OutsideMove, Report
 from reconciler.planning.reporting.overdue import overdue
 from reconciler.planning.resolving.conditions import WARNING
-from reconciler.planning.resolving.dispositions import ConditionType, Disposition
+from reconciler.planning.resolving.dispositions import ConditionType, Disposition, Update
 from reconciler.planning.text.wording import listed
 from reconciler.policy.zones import on_the_wall, shifted, zone_or_utc
 
@@ -91,7 +91,7 @@ def snapshot_of(
         next_windows=tuple(each.start for each in report.free_windows if each.start > now)[:_NEXT_WINDOWS],
         last_run=last_run,
         recent=recent,
-        waits=_waits(report),
+        waits=_waits(whole),
         outside=outside,
         open_until=max(
             (each.end for each in report.free_windows if each.start <= now < each.end), default=None
@@ -168,13 +168,38 @@ def _waits(report: Report) -> tuple[str, ...]:
     """
     waiting: dict[str, list[str]] = {}
     name = report.name_of
-    for update in sorted(report.plan.updates, key=lambda one: not one.security):
-        if update.disposition is not Disposition.PLANNED:
-            why = update.reasons[0].message if update.reasons else update.disposition.value
+    for update, why in sorted(_left_behind(report), key=lambda one: not one[0].security):
+        if why:
             mark = " [security]" if update.security else ""
             waiting.setdefault(why, []).append(f"{name(update.package)}{mark}")
     order = sorted(waiting, key=lambda why: (-len(waiting[why]), why))
     return tuple(f"{listed(waiting[why], _NAMED)}: {why}" for why in order[:_REASONS])
+
+
+def _left_behind(report: Report) -> Iterator[tuple[Update, str]]:
+    """Yield each update that the next run leaves behind, and why.
+
+    What a freeze keeps out of its security plan waits for the end of that, whatever the plan says of it.
+    """
+    leading = report.leading
+    comes = {move.package for move in leading.plan.transaction}
+    frozen = ""
+    if leading is not report:
+        closed = (
+            one.message for one in report.gates if one.gate is GateName.FREEZE and one.state == "closed"
+        )
+        frozen = next(closed, report.decision.reason)
+        yield from ((one, _why_not(one)) for one in leading.plan.updates if one.package in comes)
+    for update in report.plan.updates:
+        if leading is report or update.package not in comes:
+            yield update, _why_not(update) or frozen
+
+
+def _why_not(update: Update) -> str:
+    """Say why an update is not planned; empty where it is."""
+    if update.disposition is Disposition.PLANNED:
+        return ""
+    return update.reasons[0].message if update.reasons else update.disposition.value
 
 
 def announcement_due(report: Report, announce: timedelta) -> datetime | None:
@@ -184,7 +209,8 @@ def announcement_due(report: Report, announce: timedelta) -> datetime | None:
         report: As built at ``report.generated_at``.
         announce: The policy's ``announce``.
     """
-    start = _next_start(report)
+    # As the announcement itself: the next window of the security plan may lie in a freeze.
+    start = _next_start(report.leading)
     due = None if start is None or not announce else shifted(start, -announce)
     return due if due is not None and due > report.generated_at else None
 
