@@ -12,11 +12,13 @@ from reconciler.planning.gates.reboot import History, against
 from reconciler.planning.gates.recording import Judged, Ruling
 from reconciler.planning.gates.security_plan import passed_freeze
 from reconciler.planning.gates.types import BreakGlass, Outcome
+from reconciler.planning.notices.events import Event, events
 from reconciler.planning.notices.snapshot import announcement_due, snapshot_of
 from reconciler.planning.reporting.markdown import to_markdown
 from reconciler.planning.reporting.overdue import overdue
 from reconciler.planning.resolving.dispositions import Deadline
 from reconciler.planning.resolving.plan import security_only
+from reconciler.planning.text.wording import short_digest
 from reconciler.policy.documents import PackageException, Settings
 from reconciler.policy.load import Placed
 from reconciler.policy.windows import Freeze
@@ -148,6 +150,17 @@ def test_the_window_of_the_security_plan_is_announced_in_time() -> None:
     )
     assert announcement_due(report, day) == opening - day
     assert snapshot_of(report, action="apply", announce=7 * day).announced == opening
+
+
+def test_who_is_asked_for_an_approval_is_asked_for_one_plan_and_no_other() -> None:
+    """Two wait: to approve what the target waits for would approve what the message does not tell of."""
+    inputs = replace(INPUTS, freezes=(LENIENT,), settings=replace(INPUTS.settings, approval="required"))
+    report = report_of(plan_of(OPENSSL, CURL), inputs, security_plan=plan_of(OPENSSL))
+    now = snapshot_of(report, action="apply")
+    assert report.security_plan is not None
+    (asked,) = (one for one in events(None, now, NOW) if one.event is Event.NEEDS_APPROVAL)
+    digest = short_digest(report.security_plan.digest)
+    assert f"`patchledger approve web-01 --plan {digest}`" in asked.message.text
 
 
 def test_a_digest_says_what_the_freeze_keeps_back_and_why() -> None:

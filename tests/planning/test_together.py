@@ -189,6 +189,16 @@ def test_a_night_of_all_sorts_is_one_message_the_worst_first() -> None:
     assert message.told >= {Event.FAILED, Event.METADATA_STALE, Event.APPLIED}
 
 
+def test_approvals_of_several_plans_are_asked_for_once() -> None:
+    waiting = [replace(fine(one), planned=(NGINX,), needs_approval=True) for one in TWENTY[:5]]
+    hypervisor = Hypervisor()
+    told = [one.message.text for notices in hypervisor.tick(waiting).values() for one in notices]
+    (asked,) = (line for text in told for line in text.split("\n") if "patchledger approve" in line)
+    assert (
+        asked.count("`patchledger approve TARGET --plan DIGEST`") == asked.count("patchledger approve") == 1
+    )
+
+
 def test_each_route_hears_what_it_asked_for() -> None:
     pve = Hypervisor()
     routes = (

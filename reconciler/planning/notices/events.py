@@ -29,7 +29,14 @@ from reconciler.planning.resolving.dispositions import Condition, ConditionType
 from reconciler.planning.runs.record import OF_PACKAGES, RunResult
 from reconciler.planning.text import canonical
 from reconciler.planning.text.layout import UnknownWord
-from reconciler.planning.text.wording import changes_of, instants_on_the_clock, listed, on_the_clock, plural
+from reconciler.planning.text.wording import (
+    changes_of,
+    instants_on_the_clock,
+    listed,
+    on_the_clock,
+    plural,
+    short_digest,
+)
 from reconciler.policy.zones import shifted
 from reconciler.records import dataclass
 
@@ -769,8 +776,13 @@ def _how_to_approve(current: Snapshot) -> str:
     return f"{how}, {_in_time(current)}"
 
 
+_BY_DIGEST = "sha256:"
+
+
 def _approve(current: Snapshot, *options: str) -> str:
-    return f"`{' '.join(('patchledger approve', current.target, *options))}`"
+    # A target whose freeze lets security updates through may have two plans that wait: this is about one.
+    this = ("--plan", short_digest(current.digest)) if current.digest.startswith(_BY_DIGEST) else ()
+    return f"`{' '.join(('patchledger approve', current.target, *this, *options))}`"
 
 
 def _in_time(current: Snapshot) -> str:
@@ -783,7 +795,7 @@ def _in_time(current: Snapshot) -> str:
 
 
 def _approval(current: Snapshot) -> tuple[str, str]:
-    if current.is_used_up or not current.digest.startswith("sha256:"):
+    if current.is_used_up or not current.digest.startswith(_BY_DIGEST):
         return ("", "")
     first = current.open_until or next(iter(current.next_windows), current.at)
     place = current.place

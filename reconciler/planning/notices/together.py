@@ -22,7 +22,7 @@ from reconciler.planning.notices import asked
 from reconciler.planning.notices.events import OVER, Event, Gist, Notice, Route, TroubleEvent
 from reconciler.planning.notices.message import Contents, MessageSection, compose
 from reconciler.planning.text.untrusted import one_line
-from reconciler.planning.text.wording import changes_of, plural
+from reconciler.planning.text.wording import changes_of, plural, short_digest
 from reconciler.records import dataclass
 
 LONGEST_WAIT = timedelta(days=1)
@@ -321,6 +321,9 @@ def _of_any(gist: Gist) -> str:
     run = next((value for label, value in gist.contents.facts if label == "Run"), "")
     text = gist.contents.asked.replace(run, "RUN") if run else gist.contents.asked
     own = gist.target.rpartition("/")[2]
+    plan = next((value for label, value in gist.contents.facts if label == "Plan"), "")
+    if plan:
+        text = text.replace(f" --plan {short_digest(plan)}", " --plan DIGEST")
     return text.replace(f"--target {own}`", "--target ID`").replace(
         f"`patchledger approve {gist.target}", "`patchledger approve TARGET"
     )
