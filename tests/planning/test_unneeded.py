@@ -23,7 +23,14 @@ from reconciler.planning.facts.observation import (
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.facts.unneeded import Unneeded, UnneededSeen, seen_again
 from reconciler.planning.gates.types import Step
-from reconciler.planning.resolving.boot import BOOT_MARGIN, BOOT_SLACK, boot_need, filling, freed
+from reconciler.planning.resolving.boot import (
+    BOOT_MARGIN,
+    BOOT_SLACK,
+    boot_need,
+    filling,
+    for_a_kernel,
+    freed,
+)
 from reconciler.planning.resolving.dialogue import next_question
 from reconciler.planning.resolving.dispositions import ConditionType, Disposition, Plan
 from reconciler.planning.resolving.kernels import is_of
@@ -112,6 +119,19 @@ def test_a_new_kernel_needs_what_one_takes_here(
     changes: tuple[Change, ...], kernels: tuple[BootKernel, ...], need: int
 ) -> None:
     assert boot_need(changes, kernels) == need
+
+
+@pytest.mark.parametrize(
+    ("going_first", "said"),
+    [
+        ((), "; 'autoremove: kernels' lets old ones go first"),
+        ((GOING,), ": the old ones that go make 40 MiB of room, which counts already; one more must"),
+        ((going("kernel-core", "5.14.0-9.el9"),), ": the old ones that go make no room; remove another"),
+    ],
+)
+def test_what_has_no_room_is_told_what_makes_some(going_first: tuple[Change, ...], said: str) -> None:
+    changes = (*going_first, coming("kernel-core", "5.14.0-3.el9"))
+    assert for_a_kernel(changes, KERNELS).startswith(f"for a new kernel{said}")
 
 
 @pytest.mark.parametrize(

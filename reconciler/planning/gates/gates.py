@@ -27,7 +27,7 @@ from reconciler.planning.gates.types import (
     Slot,
 )
 from reconciler.planning.resolving.approval import ApprovalText
-from reconciler.planning.resolving.boot import MAKES_ROOM, boot_need, is_boot, own_boot
+from reconciler.planning.resolving.boot import boot_need, for_a_kernel, is_boot, own_boot
 from reconciler.planning.resolving.dispositions import Condition, ConditionType, Plan
 from reconciler.planning.text.wording import listed, mebibytes, minute, short_digest
 from reconciler.policy.values import format_duration
@@ -247,7 +247,7 @@ def _shortage(plan: Plan, health: Health) -> str:
         if need and place.free < need + margin:
             wanted = mebibytes(need + margin)
             words = f"{place.path} has {mebibytes(place.free)} free and {wanted} are needed"
-            return f"{words} for a new kernel; {MAKES_ROOM}" if place is boot else words
+            return f"{words} {for_a_kernel(plan.transaction, health.kernels)}" if place is boot else words
     return ""
 
 

@@ -17,7 +17,18 @@ BOOT_MARGIN = 150 * 2**20
 BOOT_SLACK = 8 * 2**20
 """What stays free beside it, for what the boot loader writes."""
 
-MAKES_ROOM = "'autoremove: kernels' lets old ones go first"
+_GROWS = "the file system be larger"
+
+
+def for_a_kernel(changes: Iterable[Change], kernels: Sequence[BootKernel]) -> str:
+    """Say in words what the room in ``/boot`` is for that there is not, and what makes some."""
+    changes = tuple(changes)
+    if free := freed(changes, kernels):
+        made = f"the old ones that go make {mebibytes(free)} of room, which counts already"
+        return f"for a new kernel: {made}; one more must be removed by hand, or {_GROWS}"
+    if any(change.unused == "kernel" for change in changes):
+        return f"for a new kernel: the old ones that go make no room; remove another by hand, or {_GROWS}"
+    return "for a new kernel; 'autoremove: kernels' lets old ones go first"
 
 
 def boot_need(changes: Iterable[Change], kernels: Sequence[BootKernel]) -> int:
