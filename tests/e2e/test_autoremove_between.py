@@ -118,7 +118,7 @@ def test_names_that_are_odd_go_and_no_others(apt_world: AptLab, tmp_path: Path) 
     lab = apt_world.copy(tmp_path / "machine", repository=True)
     odd = (Deb("g++", "4:12.2.0-3"), Deb("gtk2.0", "1:2.0~rc1+b1"), Deb("libx++6-x.y-z", "1.0-0+deb12u1"))
     both = {"Multi-Arch": "same"}
-    odd = (*odd, Deb("both", "1.0", "i386", fields=both))
+    foreign = Deb("both", "1.0", "i386", fields=both)
     alike = (
         Deb("both", "1.0", "amd64", fields=both),
         Deb("g", "1.0"),
@@ -126,12 +126,12 @@ def test_names_that_are_odd_go_and_no_others(apt_world: AptLab, tmp_path: Path) 
         Deb("gtk2x0", "1.0"),
         Deb("gplus", "1.0"),
     )
-    names = [one.name for one in odd[:-1]] + ["both:i386"]
+    names = [*(one.name for one in odd), "both:i386"]
     needs = {"Depends": ", ".join(names)}
     needing = Deb("needing", "1.0", "amd64", fields=needs)
-    lab.publish(MAIN, *odd, *alike, Deb("needing", "1.1", "amd64"))
+    lab.publish(MAIN, *odd, foreign, *alike, Deb("needing", "1.1", "amd64"))
     lab.refresh()
-    lab.install(*odd, *alike, needing)
+    lab.install(*odd, foreign, *alike, needing)
     lab.mark_auto(*names, *(f"{one.name}:amd64" if one.arch == "amd64" else one.name for one in alike))
     site = Site.create(tmp_path / "site", environment=lab.environment)
     want(site, "needing", policy=NEW_UNUSED)
