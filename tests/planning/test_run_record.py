@@ -295,6 +295,12 @@ def test_what_nothing_needs_and_cannot_go_is_left_alone_in_each_version() -> Non
         ("1", True, "its script failed"),
         ("2", True, "its script failed"),
     ]
+    # Where no package is named, what was to go alone is what failed; not so for a lock or a full disk.
+    unnamed = replace(told, failed=(), message="a transaction failed")
+    found = quarantine_of(replace(record, steps=(unnamed,)), kernels, kernels, unused=going)
+    assert [(one.version, one.message) for one in found] == [(one, "a transaction failed") for one in "12"]
+    passing = replace(record, steps=(replace(unnamed, exit_code=23),))
+    assert quarantine_of(passing, kernels, kernels, unused=going) == ()
     (left,) = quarantine_of(record, kernels, kernels[1:], unused=going)
     assert left.version == "2"
     undone = with_rollback(replace(record, steps=(replace(step(), changes=moves),)), rollback(), NONE)

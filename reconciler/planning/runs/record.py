@@ -660,11 +660,14 @@ def _staying(
     """Return what nothing needs and could not be removed: it would fail in each run."""
     said = _said(record)
     statuses = {(one.package, one.version): one for one in after}
-    for move in (move for step in record.steps for move in step.changes if move.transition in unused):
+    going = [(step, move) for step in record.steps for move in step.changes if move.transition in unused]
+    for step, move in going:
         there = statuses.get((move.package, move.from_ or ""))
         if there is None:
             continue
         word = _word_on(move.package, said) or ("" if there.is_whole else "it was left half done")
+        if step.exit_code == exit_codes.SCRIPT_FAILED and not step.failed:
+            word = word or step.message or "a script failed, and nobody said of what"
         if record.rollback is not None:
             word = word or "rolled back"
         if word:
