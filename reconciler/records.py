@@ -27,7 +27,7 @@ else:
         """Make a dataclass as :func:`dataclasses.dataclass` does, with the same arguments."""
 
         def made(cls: "type[Any]") -> "type[Any]":
-            if more or cls.__bases__ != (object,):
+            if more or not _is_apart(cls):
                 return dataclasses.dataclass(cls, frozen=frozen, slots=slots, **more)
             return _deferred(cls, frozen=frozen, slots=slots)
 
@@ -43,6 +43,16 @@ _NOT_COPIED = ("__dict__", "__weakref__")
 
 _ASKED = {"__repr__": {"repr": True}, "__eq__": {"eq": True}, "__hash__": {"unsafe_hash": True}}
 """What the library is asked for to have it make one method."""
+
+
+def _is_apart(cls: "type[Any]") -> bool:
+    """Say whether all fields of a class are its own, and nothing watches how it is made.
+
+    It builds on nothing, or on one plain class that adds methods.
+    """
+    (base, *others) = cls.__bases__
+    is_plain = type(cls) is type and "__orig_bases__" not in cls.__dict__
+    return is_plain and not others and not dataclasses.is_dataclass(base)
 
 
 def _deferred(cls: "type[Any]", *, frozen: bool, slots: bool) -> "type[Any]":
@@ -65,7 +75,7 @@ def _deferred(cls: "type[Any]", *, frozen: bool, slots: bool) -> "type[Any]":
 
     def twin(name: str) -> "type[Any]":
         """Have the library make one method, for a class that is the same and which nobody sees."""
-        same: type[Any] = type(made.__name__, (), dict(written))
+        same: type[Any] = type(made.__name__, made.__bases__, dict(written))
         if name == "__init__":
             return _library(same, init=True, frozen=frozen, slots=slots)
         return _library(same, **_ASKED[name])
@@ -84,7 +94,7 @@ def _library(cls: "type[Any]", **asked: bool) -> "type[Any]":
 def _waiting(made: "type[Any]", name: str, twin: "Callable[[str], type[Any]]") -> "Callable[..., Any]":
     """Return what stands for a method until it is first called."""
 
-    def method(self: object, *arguments: object, **named: object) -> object:
+    def method(self: object, /, *arguments: object, **named: object) -> object:
         compiled = twin(name).__dict__[name]
         compiled.__qualname__ = f"{made.__qualname__}.{name}"
         setattr(made, name, compiled)

@@ -51,7 +51,23 @@ MORE |= {f"{name}, all given": GIVEN | more for name, more in MORE.items()}
 MANY = 60
 
 
-def made(decorator: Any, more: dict[str, Any], **options: bool) -> Any:
+class Shown:
+    """Adds what is about fields, and has none."""
+
+    __slots__ = ()
+
+    number: int
+
+    def __repr__(self) -> str:
+        return f"<{self.number}>"
+
+    @property
+    def doubled(self) -> int:
+        """Twice the number."""
+        return 2 * self.number
+
+
+def made(decorator: Any, more: dict[str, Any], bases: tuple[type, ...] = (), **options: bool) -> Any:
     """Return a class with fields of all sorts, as its author would write it."""
     body = {
         "__module__": __name__,
@@ -64,7 +80,7 @@ def made(decorator: Any, more: dict[str, Any], **options: bool) -> Any:
         "hidden": field(default=3, repr=False, hash=False),
         **more,
     }
-    return decorator(**options)(type("Thing", (), body))
+    return decorator(**options)(type("Thing", bases, body))
 
 
 def outcome(act: Callable[[], object]) -> object:
@@ -86,8 +102,12 @@ OPTIONS: list[dict[str, bool]] = [
 
 @pytest.mark.parametrize("more", MORE.values(), ids=MORE)
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_it_behaves_as_the_librarys_own(more: dict[str, Any], options: dict[str, bool]) -> None:
-    ours, theirs = (made(one, more, **options) for one in (records.dataclass, dataclasses.dataclass))
+@pytest.mark.parametrize("bases", [(), (Shown,)], ids=["alone", "with a base"])
+def test_it_behaves_as_the_librarys_own(
+    more: dict[str, Any], options: dict[str, bool], bases: tuple[type, ...]
+) -> None:
+    decorators = (records.dataclass, dataclasses.dataclass)
+    ours, theirs = (made(one, more, bases, **options) for one in decorators)
 
     def facts(kind: Any) -> list[object]:
         one, same, other = kind(number=1, names=("a",)), kind(number=1, names=("a",)), kind(number=2)
@@ -117,6 +137,8 @@ def test_it_behaves_as_the_librarys_own(more: dict[str, Any], options: dict[str,
             outcome(lambda: kind(number=5, hidden=6).hidden),
             one.told is not other.told,
             kind.kind,
+            outcome(lambda: one.doubled),
+            dataclasses.is_dataclass(kind) and kind.__mro__[1:] == (*bases, object),
         ]
 
     assert facts(ours) == facts(theirs)
