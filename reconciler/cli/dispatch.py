@@ -143,9 +143,9 @@ def perform(chosen: argparse.Namespace) -> int:
 
                 return plan.plan(options_of(plan.PlanOptions, chosen))
         case "explain":
-            from reconciler.cli.verbs import plan
+            from reconciler.cli.verbs import explain
 
-            return plan.explain(options_of(plan.ExplainOptions, chosen))
+            return explain.explain(options_of(explain.ExplainOptions, chosen))
         case "windows":
             from reconciler.cli.verbs import windows, windows_of
 
