@@ -13,6 +13,7 @@ comes of. In all other cases it is overlooked: what is different then is an answ
 import os
 import re
 import shlex
+import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -113,6 +114,8 @@ class Saboteur:
         remembered: Slow programs that change nothing and answer the same to the same arguments. They are
             asked once, and anew where a fault concerns the files that they read.
         broken: Calls that need not fail once more: they did in another question.
+        forgotten: Files and folders that the script keeps for later, taken away before each run: so what it
+            takes to make them can fail, too.
     """
 
     def __init__(
@@ -124,12 +127,14 @@ class Saboteur:
         *,
         remembered: Sequence[str] = (),
         broken: Collection[tuple[str, str]] = (),
+        forgotten: Sequence[Path] = (),
     ) -> None:
         self._folder = folder
         self._script = script
         self._arguments = tuple(arguments)
         self._environment = {**environment, "TMPDIR": str(self._made("work"))}
         self._broken = broken
+        self._forgotten = forgotten
         self._memory = self._made("memory")
         self._remembering = self._made("remembering")
         for name in remembered:
@@ -198,6 +203,8 @@ class Saboteur:
         return True
 
     def _say(self, *folders: Path) -> Said:
+        for path in self._forgotten:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         path = ":".join((*map(str, folders), BASE_PATH))
         target = LocalTarget({**self._environment, "PATH": path})
         done = target.run(self._script.content, self._script.name, self._arguments, timeout=TIMEOUT)
