@@ -203,8 +203,11 @@ class Saboteur:
         return True
 
     def _say(self, *folders: Path) -> Said:
-        for path in self._forgotten:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        for kept in self._forgotten:
+            if kept.is_dir():
+                shutil.rmtree(kept)
+            else:
+                kept.unlink(missing_ok=True)
         path = ":".join((*map(str, folders), BASE_PATH))
         target = LocalTarget({**self._environment, "PATH": path})
         done = target.run(self._script.content, self._script.name, self._arguments, timeout=TIMEOUT)
