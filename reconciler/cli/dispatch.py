@@ -8,7 +8,6 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from types import ModuleType
 from typing import TypeVar
 
 from reconciler.cli import UMASK, channels
@@ -36,15 +35,12 @@ has it searched again and again, which was a sixth of what importing the policy 
 _NO_PLUGINS = ("PYDANTIC_DISABLE_PLUGINS", "__all__")
 """Nobody else's code has a part in what is valid; and to look for some, pydantic would read what all packages
 that are installed say of themselves."""
-_PLUGIN_LOADER = "pydantic.plugin._loader"
-"""What would look. Before it asks whether it may, it imports what reads such descriptions, with email, socket
-and zipfile: forty modules, and a twentieth of what a plan costs."""
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the command line ``argv`` and return its exit code."""
     gc.set_threshold(_FEW)
-    _leave_plugins_out()
+    os.environ.setdefault(*_NO_PLUGINS)
     try:
         chosen = parser_for(argv).parse_args(argv)
     except SystemExit as end:  # argparse has printed what there was to say
@@ -76,15 +72,6 @@ def run(argv: Sequence[str]) -> int:
     except Exception:  # noqa: BLE001 - the last door: a defect of ours keeps its traceback and gets its own exit code
         return _defect()
     return code
-
-
-def _leave_plugins_out() -> None:
-    name, none = _NO_PLUGINS
-    if os.environ.setdefault(name, none) == none:
-        loader = ModuleType(_PLUGIN_LOADER)
-        loader.__dict__["get_plugins"] = tuple
-        # Where pydantic calls it otherwise one day, it finds nothing of this and asks the variable.
-        sys.modules.setdefault(_PLUGIN_LOADER, loader)
 
 
 _REFUSALS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO))

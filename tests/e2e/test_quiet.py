@@ -28,11 +28,11 @@ from tests.labs.witness import witnessed
 
 Command = Callable[..., tuple[int, str, str]]
 
-# Endpoints and guests where there are none, other verbs, and what they show; plugins of pydantic.
+# Endpoints and guests where there are none, other verbs, and what they show.
 NOT_ASKED_BY_A_PLAN = (
-    "http.client", "importlib.metadata", "ssl", "reconciler.cli.showing.interfaces",
-    "reconciler.cli.verbs.arrivals", "reconciler.cli.verbs.explain", "reconciler.cli.verbs.fleet",
-    "reconciler.cli.verbs.policy", "reconciler.cli.verbs.windows",
+    "http.client", "ssl", "reconciler.cli.showing.interfaces", "reconciler.cli.verbs.arrivals",
+    "reconciler.cli.verbs.explain", "reconciler.cli.verbs.fleet", "reconciler.cli.verbs.policy",
+    "reconciler.cli.verbs.windows",
     "reconciler.cli.wiring.in_guests", "reconciler.forges", "reconciler.planning.audit",
     "reconciler.planning.fleet", "reconciler.planning.impact", "reconciler.transports",
 )  # fmt: skip
@@ -135,7 +135,7 @@ def test_a_full_look_starts_each_child_once(settled: Site, verb: str, once: set[
     if verb == "plan":
         asked = [one for one in seen["modules"] if one.startswith(NOT_ASKED_BY_A_PLAN)]
         assert not asked
-        assert len(seen["modules"]) <= 430
+        assert len(seen["modules"]) <= 450
         # Nor is what it has imported searched for cycles again and again.
         assert seen["searching"] == [False]
         # And once they may be looked for again, there is nothing new to be searched.
