@@ -143,7 +143,9 @@ def test_equal_input_gives_equal_bytes() -> None:
 def test_the_plan_interface_is_part_of_the_report_and_holds_exactly_the_documented_keys() -> None:
     report = REPORTS["frozen"]
     document, interface = to_document(report), plan_json(report)
-    assert set(interface) == {"target", "policy_commit", "plan", "decision", "conditions"}
+    assert set(interface) == {
+        "target", "policy_commit", "plan", "decision", "security_plan", "security_decision", "conditions",
+    }  # fmt: skip
     assert set(interface["plan"]) == {"digest", "transaction", "updates"}
     assert set(interface["plan"]["transaction"][0]) == {"action", "name", "arch", "from", "to", "origin"}
     assert set(interface["plan"]["updates"][0]) == {

@@ -16,6 +16,7 @@ from reconciler.planning.notices.events import Event, events
 from reconciler.planning.notices.snapshot import announcement_due, snapshot_of
 from reconciler.planning.reporting.markdown import to_markdown
 from reconciler.planning.reporting.overdue import overdue
+from reconciler.planning.reporting.report import plan_json
 from reconciler.planning.resolving.dispositions import Deadline
 from reconciler.planning.resolving.plan import security_only
 from reconciler.planning.text.wording import short_digest
@@ -139,6 +140,14 @@ def test_a_report_tells_of_both_plans_and_messages_of_the_one_that_leads() -> No
     told = snapshot_of(report, action="apply")
     assert (told.digest, [one.name for one in told.planned]) == (report.security_plan.digest, ["openssl"])
     assert told.outcome == "apply"
+
+
+def test_programs_are_told_what_the_freeze_lets_through_and_what_becomes_of_it() -> None:
+    told = plan_json(frozen_report())
+    assert [move["name"] for move in told["security_plan"]["transaction"]] == ["openssl"]
+    assert (told["decision"]["outcome"], told["security_decision"]["outcome"]) == ("freeze", "apply")
+    assert set(told["security_plan"]) == set(told["plan"])
+    assert plan_json(report_of(plan_of(OPENSSL, CURL)))["security_plan"] is None
 
 
 def test_the_window_of_the_security_plan_is_announced_in_time() -> None:

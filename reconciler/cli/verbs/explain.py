@@ -123,8 +123,9 @@ def _explained(report: Report, package: str | None) -> dict[str, Any]:
     """Return what ``plan`` prints, with no updates but those that were asked about."""
     whole = plan_json(report)
     if package is not None:
-        asked, plan_ = Mention.parse(package), whole["plan"]
-        plan_["updates"] = [
-            one for one in plan_["updates"] if asked.means(PackageId(one["name"], one["arch"]))
-        ]
+        asked = Mention.parse(package)
+        for plan in filter(None, (whole["plan"], whole["security_plan"])):
+            plan["updates"] = [
+                one for one in plan["updates"] if asked.means(PackageId(one["name"], one["arch"]))
+            ]
     return whole

@@ -442,7 +442,10 @@ class Report:
 
 
 INTERFACE: Mapping[str, tuple[str, ...]] = {
-    "Report": ("target", "policy_commit", "plan", "decision", "conditions"),
+    "Report": (
+        *("target", "policy_commit", "plan", "decision", "security_plan", "security_decision"),
+        "conditions",
+    ),
     "Planned": ("digest", "transaction", "updates"),
     "PlannedMove": ("action", "name", "arch", "from", "to", "origin"),
     "Update": (

@@ -398,11 +398,18 @@ def to_json(report: Report) -> bytes:
 def plan_json(report: Report) -> dict[str, Any]:
     """Return what ``plan --format json`` prints: exactly the documented keys, as plain JSON data."""
     document = _only(INTERFACE["Report"], to_document(report))
-    plan = _only(INTERFACE["Planned"], document["plan"])
+    document["plan"] = _planned_json(document["plan"])
+    if document["security_plan"] is not None:
+        document["security_plan"] = _planned_json(document["security_plan"])
+    document["conditions"] = [_only(INTERFACE["Condition"], condition) for condition in document["conditions"]]
+    return document
+
+
+def _planned_json(document: dict[str, Any]) -> dict[str, Any]:
+    plan = _only(INTERFACE["Planned"], document)
     plan["transaction"] = [_only(INTERFACE["PlannedMove"], move) for move in plan["transaction"]]
     plan["updates"] = [_only(INTERFACE["Update"], update) for update in plan["updates"]]
-    conditions = [_only(INTERFACE["Condition"], condition) for condition in document["conditions"]]
-    return {**document, "plan": plan, "conditions": conditions}
+    return plan
 
 
 def _only(keys: Sequence[str], document: dict[str, Any]) -> dict[str, Any]:
