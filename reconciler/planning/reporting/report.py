@@ -401,7 +401,9 @@ def plan_json(report: Report) -> dict[str, Any]:
     document["plan"] = _planned_json(document["plan"])
     if document["security_plan"] is not None:
         document["security_plan"] = _planned_json(document["security_plan"])
-    document["conditions"] = [_only(INTERFACE["Condition"], condition) for condition in document["conditions"]]
+    document["conditions"] = [
+        _only(INTERFACE["Condition"], condition) for condition in document["conditions"]
+    ]
     return document
 
 
