@@ -3,9 +3,10 @@
     with Machine.booted({"etc/motd": "hello"}) as machine:      # about half a second
         machine.run("systemctl", "restart", "x")
 
-It has no network, its changes are in memory, and ``/lab`` is a folder that the test sees too. It can reboot
-as often as it likes. Its processes are in a PID namespace and its mounts in a mount namespace of their own.
-Both end with the process that made them, and that one with the test: nothing is left, however the test ends.
+It has no network, root's home is empty, its changes are in memory, and ``/lab`` is a folder that the test
+sees too. It can reboot as often as it likes. Its processes are in a PID namespace and its mounts in a mount
+namespace of their own. Both end with the process that made them, and that one with the test: nothing is
+left, however the test ends.
 
 Needs root, cgroup2 and ``systemd-nspawn`` (Debian: systemd-container). Where they do not suffice, booting
 fails with what ``systemd-nspawn`` said; nothing is skipped.
@@ -45,6 +46,8 @@ if [ -n "$LAB_ARCHIVE" ]; then
     tar --extract --file "$LAB_ARCHIVE" --directory "$work/root" --numeric-owner --exclude "./dev/*"
 else
     mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work" "$work/root"
+    # What whoever runs the tests has a shell do, each command over ssh would do first.
+    mount -t tmpfs -o mode=700 tmpfs "$work/root/root"
 fi
 # None of this machine's own services, and no first boot, which would enable them all.
 rm -rf "$work/root/etc/systemd/system"

@@ -203,6 +203,7 @@ def sshd(folder: Path, authorized: Path) -> Iterator[tuple[str, Path]]:
         f"PidFile {folder}/pid\nPermitRootLogin forced-commands-only\nPasswordAuthentication no\n"
         "KbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nAcceptEnv GIT_PROTOCOL\n"
         "KexAlgorithms curve25519-sha256\n"
+        f"SetEnv HOME={folder}\n"  # what whoever runs the tests has a shell do is not done for each command
     )
     known_hosts = folder / "known hosts"
     known_hosts.write_text(f"[127.0.0.1]:{port} {host_key.with_suffix('.pub').read_text()}")
