@@ -154,13 +154,13 @@ def _in_few_steps(bench: Bench, pair: Pair) -> Iterator[Row]:
 
 
 def _beside_unattended(bench: Bench, name: str, pair: Pair, budget: float | None) -> Iterator[Row]:
-    """Compare with unattended-upgrade in a third of the turns: each takes as long as some of the others."""
+    """Compare with unattended-upgrade, in turns of their own: each takes as long as some of the others."""
     if pair.unattended is None:
         bench.note(
             f"`{name}` was not compared with unattended-upgrade, which could not be installed in a copy"
         )
         return
-    turns = bench.turns(pair.mine, pair.unattended, runs=max(1, _turns(bench) // 3), warm=True)
+    turns = bench.turns(pair.mine, pair.unattended, runs=_turns(bench), warm=True)
     for figure, ratio in (("wall ÷", wall_ratio), ("CPU ÷", cpu_ratio)):
         found = turns.each(ratio, pair.mine, pair.unattended)
         yield Row(name, f"{figure} `unattended-upgrade`, {pair.changes} changes", found, "×", budget)

@@ -100,7 +100,7 @@ def _against_unattended_upgrade(bench: Bench, mine: Command) -> Iterator[Row]:
         bench.note(f"`plan` was not compared with `unattended-upgrade --dry-run`: {missing}")
         return
     other = bench.command("unattended-upgrade --dry-run", program, "--dry-run")
-    turns = bench.turns(mine, other, runs=3)
+    turns = bench.turns(mine, other, runs=5)
     figure = "CPU ÷ `unattended-upgrade --dry-run`"
     yield Row("plan", figure, turns.each(cpu_ratio, mine, other), "×", 0.05)
 
