@@ -106,7 +106,7 @@ def test_a_plan_writes_no_report_and_accepts_no_policy(site: Site, patchledger: 
     code, out, _ = patchledger("plan", "--format", "json")
     assert code == 0
     plan = json.loads(out)
-    assert plan.keys() == {"target", "policy_commit", "plan", "decision", "conditions"}
+    assert plan.keys() == {"target", "policy_commit", "plan", "decision", "security_plan", "conditions"}
     assert git(site.reports, "for-each-ref") == ""
     assert not (site.state / "runs.json").exists()
 
