@@ -485,13 +485,12 @@ can_unpack() {
     done <"$WORK/packed"
 }
 
-each_file() { # KIND COMMAND...: run it on the file of a kind of every repository that is not left out, with its alias
+each_file() { # KIND COMMAND: run it with the file of a kind of every repository that is not left out, and with its alias
     files_of "$1" >"$WORK/packed"
-    shift
     while IFS= read -r file; do
         alias=${file#"$RAW"/}
         alias=${alias%%/*}
-        is_off "$alias" || plain "$file" | "$@" "$alias"
+        is_off "$alias" || "$2" "$file" "$alias"
     done <"$WORK/packed"
 }
 
@@ -574,8 +573,8 @@ records_of() { # FILE ALIAS
     done
 }
 
-advisories_in() { # ALIAS
-    awk -v alias="$1" "$AWK_XML"'FILENAME == ARGV[1] { want[$0]; next }
+advisories_of() { # FILE ALIAS
+    plain "$1" | awk -v alias="$2" "$AWK_XML"'FILENAME == ARGV[1] { want[$0]; next }
         {
             $0 = plain_xml($0)
             if (!match($0, /<update /)) next
@@ -666,16 +665,11 @@ versions() {
 }
 
 records() {
-    files_of primary >"$WORK/packed"
-    while IFS= read -r file; do
-        alias=${file#"$RAW"/}
-        alias=${alias%%/*}
-        is_off "$alias" || records_of "$file" "$alias"
-    done <"$WORK/packed"
+    each_file primary records_of
 }
 
 advisories() {
-    [ ! -s "$WORK/ids" ] || each_file updateinfo advisories_in
+    [ ! -s "$WORK/ids" ] || each_file updateinfo advisories_of
 }
 
 # Where an update would remove packages, these and what comes in new, which may take their places.
