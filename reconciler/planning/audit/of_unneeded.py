@@ -6,11 +6,10 @@ from reconciler.planning.audit.of_runs import RunCase
 from reconciler.planning.audit.rebuilt import Rebuilt, matched
 from reconciler.planning.audit.story import Link, Unread
 from reconciler.planning.audit.verdicts import Against
-from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.facts.unneeded import UnneededSeen
 from reconciler.planning.gates.recording import Recording
-from reconciler.planning.resolving.unneeded import WHAT_IS_UNUSED, seen_after
+from reconciler.planning.resolving.unneeded import seen_after, unused_told
 from reconciler.planning.runs.record import RunRecord
 
 
@@ -94,9 +93,5 @@ def _not_unused(case: RunCase, link: Link, until: Link, record: RunRecord, packa
 
 def _is_needed(recording: Recording, package: PackageId) -> bool:
     """Say whether the manager said what is unused, and a package is not among that."""
-    told = [
-        one.answer
-        for one in (*recording.exchanges, *recording.security_exchanges)
-        if one.question == WHAT_IS_UNUSED and one.answer.exit_code in exit_codes.WELL
-    ]
-    return bool(told) and all(package not in {each.package for each in one.changes} for one in told)
+    told = [*unused_told((*recording.exchanges, *recording.security_exchanges))]
+    return bool(told) and all(package not in {each.package for each in one} for one in told)

@@ -13,7 +13,7 @@ Only the manager says what is unused, by its own rule; policy chooses among that
 * No update waits for any of this: what was not answered is not removed.
 """
 
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from reconciler.planning.facts import exit_codes
@@ -183,6 +183,13 @@ def _besides(answer: Answer, wanted: Sequence[Change]) -> list[str]:
     return [] if found == asked and answer.exit_code in exit_codes.WELL else ["what nobody knows"]
 
 
+def unused_told(exchanges: Iterable[Exchange]) -> Iterator[tuple[Change, ...]]:
+    """Yield what a manager said is unused, of each conversation that asked for it and was answered."""
+    for exchange in exchanges:
+        if exchange.question == WHAT_IS_UNUSED and exchange.answer.exit_code in exit_codes.WELL:
+            yield exchange.answer.changes
+
+
 def seen_after(
     observation: Observation, exchanges: Iterable[Exchange], effective: Effective
 ) -> UnneededSeen | None:
@@ -192,10 +199,10 @@ def seen_after(
     """
     if effective.settings.autoremove != "new-unused":
         return None
-    for exchange in exchanges:
-        if exchange.question == WHAT_IS_UNUSED and exchange.answer.exit_code in exit_codes.WELL:
-            return seen_again(observation.unneeded, (one.package for one in exchange.answer.changes))
-    return observation.unneeded
+    told = next(unused_told(exchanges), None)
+    if told is None:
+        return observation.unneeded
+    return seen_again(observation.unneeded, (one.package for one in told))
 
 
 def done_by(seen: UnneededSeen | None, run: str) -> UnneededSeen | None:

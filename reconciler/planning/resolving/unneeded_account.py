@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from reconciler.planning.facts import exit_codes
 from reconciler.planning.facts.observation import Change, Exchange, Observation
 from reconciler.planning.facts.package import PackageId
 from reconciler.planning.facts.unneeded import seen_again
 from reconciler.planning.resolving.dialogue import Conversation, Resolution
 from reconciler.planning.resolving.reasons import place_of
-from reconciler.planning.resolving.unneeded import WHAT_IS_UNUSED
+from reconciler.planning.resolving.unneeded import unused_told
 from reconciler.planning.resolving.unneeded_words import why_kept
 from reconciler.policy.resolve import Effective
 
@@ -31,16 +30,17 @@ def told_of_unused(
         now: The moment that it was held at.
     """
     exchanges = tuple(exchanges)
-    told = [one.answer for one in exchanges if one.question == WHAT_IS_UNUSED]
+    asked, told = frozenset(packages), next(unused_told(exchanges), ())
+    if not any(one.package in asked for one in told):
+        return
     conversation = Conversation.of(observation, effective, now)
     found = conversation.replay(exchanges)
-    if not told or told[0].exit_code not in exit_codes.WELL or not isinstance(found, Resolution):
+    if not isinstance(found, Resolution):
         return
-    asked = frozenset(packages)
     going = {(one.package, one.from_version) for one in found.changes if one.unused}
-    since = seen_again(observation.unneeded, (one.package for one in told[0].changes)).by_package()
+    since = seen_again(observation.unneeded, (one.package for one in told)).by_package()
     kept = dict(why_kept(found.removals, conversation.rules))
-    for change in told[0].changes:
+    for change in told:
         if change.package in asked and (change.package, change.from_version) not in going:
             why = kept.get((change.package, change.from_version or ""), "")
             why = why or _why(change, found, since.get(change.package, ""), effective)
