@@ -158,6 +158,15 @@ def asked(policy: Effective, answers: Mapping[Question, Answer], seen: Observati
     return make_plan(seen, policy, exchanges, NOW)
 
 
+def with_a_newer_kernel(old: str, newer: str) -> Plan:
+    """Plan where two are installed, and the manager calls the old one unused."""
+    both = tuple(
+        Installed(name, "amd64", version, automatic=True) for name, version in ((old, "1"), (newer, "2"))
+    )
+    answers = {WHAT_IS_UNUSED: Answer((going(old, "1"),)), **dict([removal(going(old, "1"))])}
+    return asked(effective({"autoremove": "kernels"}), answers, replace(MACHINE, installed=both))
+
+
 def told(plan: Plan, kind: ConditionType) -> str:
     return next((one.message for one in plan.conditions if one.type is kind), "")
 
@@ -219,11 +228,7 @@ def test_neither_the_running_nor_the_newest_kernel_goes_whatever_the_manager_say
     ],
 )
 def test_the_newest_kernel_of_each_flavour_stays(stays: str, newer: str) -> None:
-    both = tuple(
-        Installed(name, "amd64", version, automatic=True) for name, version in ((stays, "1"), (newer, "2"))
-    )
-    answers = {WHAT_IS_UNUSED: Answer((going(stays, "1"),)), **dict([removal(going(stays, "1"))])}
-    plan = asked(effective({"autoremove": "kernels"}), answers, replace(MACHINE, installed=both))
+    plan = with_a_newer_kernel(stays, newer)
     assert plan.transaction == ()
     assert f"{stays}: it is the newest one" in told(plan, ConditionType.UNUSED_KEPT)
 
@@ -237,11 +242,7 @@ def test_the_newest_kernel_of_each_flavour_stays(stays: str, newer: str) -> None
     ],
 )
 def test_an_old_kernel_of_a_flavour_goes(goes: str, newer: str) -> None:
-    both = tuple(
-        Installed(name, "amd64", version, automatic=True) for name, version in ((goes, "1"), (newer, "2"))
-    )
-    answers = {WHAT_IS_UNUSED: Answer((going(goes, "1"),)), **dict([removal(going(goes, "1"))])}
-    plan = asked(effective({"autoremove": "kernels"}), answers, replace(MACHINE, installed=both))
+    plan = with_a_newer_kernel(goes, newer)
     assert [one.name for one in plan.transaction] == [goes]
 
 

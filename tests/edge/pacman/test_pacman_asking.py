@@ -22,12 +22,15 @@ OWN_AT_MOST = 55
 """Of the script's tools, in both."""
 
 
+def _counting(lab: PacmanLab, script: PatchScript, counted: Counted) -> ScriptedManager:
+    return ScriptedManager(PACMAN, LocalTarget({**lab.environment, **counted.environment}), script, lab.cache)
+
+
 def test_a_plan_starts_pacman_and_tools_no_more_often_than_it_must(
     lab: PacmanLab, script: PatchScript, tmp_path: Path
 ) -> None:
     counted = Counted(tmp_path / "counted", (*PROGRAMS, *TOOLS))
-    target = LocalTarget({**lab.environment, **counted.environment})
-    pacman = ScriptedManager(PACMAN, target, script, lab.cache)
+    pacman = _counting(lab, script, counted)
     pacman.observe(NOW)
     pacman.resolve(Question())
     counted.begin()
@@ -42,8 +45,7 @@ def test_what_is_installed_is_not_copied_to_be_looked_at(
     lab: PacmanLab, script: PatchScript, tmp_path: Path
 ) -> None:
     counted = Counted(tmp_path / "counted", ("cp", "mkdir", "xargs"))
-    target = LocalTarget({**lab.environment, **counted.environment})
-    pacman = ScriptedManager(PACMAN, target, script, lab.cache)
+    pacman = _counting(lab, script, counted)
     pacman.observe(NOW)
     pacman.resolve(Question())
     copying = [asked for tool in ("cp", "mkdir", "xargs") for asked in counted.asked(tool)]
@@ -58,8 +60,7 @@ def test_databases_are_not_read_again_for_packages_that_were_looked_up_in_them(
     lab: PacmanLab, script: PatchScript, tmp_path: Path
 ) -> None:
     counted = Counted(tmp_path / "counted", ("bsdtar",))
-    target = LocalTarget({**lab.environment, **counted.environment})
-    pacman = ScriptedManager(PACMAN, target, script, lab.cache)
+    pacman = _counting(lab, script, counted)
 
     def looked() -> object:
         return pacman.observe(NOW).offers, pacman.resolve(Question()).changes
