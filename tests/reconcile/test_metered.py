@@ -24,7 +24,7 @@ from reconciler.reconcile.ports.unless import Unless
 from reconciler.reconcile.ports.where import ThisMachine
 from reconciler.reconcile.tick import Ticker
 from tests.fakes import Build, PackageWorld
-from tests.reconcile.test_tick import POLICY, Fleet, Host, ticker
+from tests.reconcile.test_tick import POLICY, Fleet, Host, Reboots, ticker
 
 METERED = Cost("a connection that NetworkManager calls metered", is_watched=True)
 UNMETERED = Cost(is_watched=True)
@@ -74,19 +74,8 @@ def host() -> Fetching:
 
 
 @dataclass
-class Waiting(Fetching):
+class Waiting(Reboots, Fetching):
     """One that waits for a reboot, and can be told to."""
-
-    root: str = "/"
-    is_awaited: bool = False
-    told: list[str] = field(default_factory=list)
-
-    def boot_id(self) -> str:
-        return "boot-1"
-
-    def reboot(self, notice: timedelta, message: str) -> None:
-        del notice
-        self.told.append(message)
 
     def observe(self, at: datetime, *sources: Sequence[str]) -> Observation:
         return replace(super().observe(at, *sources), root="/", reboot=Reboot(RebootNeed.REQUIRED))

@@ -19,7 +19,7 @@ from reconciler.planning.runs.steps import Needs
 from reconciler.policy.load import PolicyFile
 from reconciler.reconcile.tick import Tick
 from tests.fakes import Build, PackageWorld
-from tests.reconcile.test_tick import NOW, Fleet, Host, tick, ticker
+from tests.reconcile.test_tick import NOW, Fleet, Host, Reboots, tick, ticker
 
 HOUR = timedelta(hours=1)
 ALWAYS = (
@@ -282,20 +282,10 @@ def test_it_is_over_when_it_is_installed_and_not_when_it_is_tried_again(fleet: F
 
 
 @dataclass
-class Waiting(Mirrored):
+class Waiting(Reboots, Mirrored):
     """One that waits for a reboot, and can be told to."""
 
-    root: str = "/"
-    is_awaited: bool = False
     is_late: bool = True
-    told: list[str] = field(default_factory=list)
-
-    def boot_id(self) -> str:
-        return "boot-1"
-
-    def reboot(self, notice: timedelta, message: str) -> None:
-        del notice
-        self.told.append(message)
 
     def observe(self, at: datetime, *sources: Sequence[str]) -> Observation:
         needed = Reboot(RebootNeed.NOT_REQUIRED if self.is_late else RebootNeed.REQUIRED)

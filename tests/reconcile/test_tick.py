@@ -394,6 +394,22 @@ def test_a_source_that_may_be_missing_is_known_to_be_until_the_next_attempt() ->
 
 
 @dataclass
+class Reboots:
+    """What a host has besides that can be told to reboot."""
+
+    root: str = "/"
+    is_awaited: bool = False
+    told: list[str] = field(default_factory=list)
+
+    def boot_id(self) -> str:
+        return "boot-1"
+
+    def reboot(self, notice: timedelta, message: str) -> None:
+        del notice
+        self.told.append(message)
+
+
+@dataclass
 class Fetching(Host):
     """A host that takes its time to read its metadata anew."""
 
