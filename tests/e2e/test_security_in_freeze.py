@@ -33,6 +33,13 @@ LENIENT = FREEZE + "allow: security\n"
 LATER = INSIDE + timedelta(minutes=20)
 
 
+def frozen(world: AptLab, folder: Path) -> Site:
+    """Return the site of a machine of its own, in a freeze that lets security updates through."""
+    site = Site.create(folder / "site", environment=world.copy(folder / "machine").environment)
+    site.commit({"freezes/year-end.yaml": LENIENT})
+    return site
+
+
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
@@ -144,9 +151,7 @@ def test_a_freeze_that_changes_between_two_steps(
 def test_the_packages_of_both_plans_are_fetched_ahead_the_security_plan_first(
     apt_world: AptLab, tmp_path: Path
 ) -> None:
-    lab = apt_world.copy(tmp_path / "machine")
-    site = Site.create(tmp_path / "site", environment=lab.environment)
-    site.commit({"freezes/year-end.yaml": LENIENT})
+    site = frozen(apt_world, tmp_path)
     report = tick(site, BEFORE).report
     assert report.security_plan is not None
     folder = StateFolder(site.state)
@@ -162,9 +167,7 @@ def test_what_waits_for_the_end_is_not_fetched_before_security_updates_that_may_
     apt_world: AptLab, tmp_path: Path
 ) -> None:
     """Their window may be over by the time that all the rest has come."""
-    lab = apt_world.copy(tmp_path / "machine")
-    site = Site.create(tmp_path / "site", environment=lab.environment)
-    site.commit({"freezes/year-end.yaml": LENIENT})
+    site = frozen(apt_world, tmp_path)
     site.hook("pre", "10-look", f"grep -rl downloaded.:.*sha256: {site.state} > {site.folder}/then; :")
     done = tick(site, INSIDE)
     (record,) = done.runs
